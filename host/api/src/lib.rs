@@ -1,0 +1,1 @@
+//! Answers questions: the only listening socket

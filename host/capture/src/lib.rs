@@ -1,0 +1,1 @@
+//! Packets in: packet sockets and capture files

@@ -1,0 +1,1 @@
+//! Which port is which game: the only crate that speaks to Docker

@@ -1,0 +1,1 @@
+//! Rules out: the only crate that changes the kernel's packet filter

@@ -1,0 +1,1 @@
+//! The macro that reads a plugin's manifest at compile time

@@ -1,0 +1,1 @@
+//! System packages: finds out which commands are missing and installs what brings them.
