@@ -1,0 +1,108 @@
+//! The client: what `ftagent status` and its sisters use.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::ApiError;
+use crate::views::ModeChange;
+use crate::views::ModeView;
+use crate::views::Problem;
+use crate::views::Status;
+
+/// How long to wait for a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+
+/// A client of the agent behind one socket.
+#[derive(Clone, Debug)]
+pub struct Client {
+    path: PathBuf,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// A client of the socket at `path`. Nothing is opened yet.
+    pub fn new(path: &Path) -> Result<Self, ApiError> {
+        let http = reqwest::Client::builder()
+            .unix_socket(path)
+            .connect_timeout(CONNECT_WITHIN)
+            .no_proxy()
+            .build()
+            .map_err(|error| ApiError::NoAgent { path: path.to_path_buf(), cause: chain(&error) })?;
+        Ok(Self { path: path.to_path_buf(), http })
+    }
+
+    /// The agent's status.
+    pub async fn status(&self) -> Result<Status, ApiError> {
+        self.read("/v1/status", self.http.get(url("/v1/status"))).await
+    }
+
+    /// Everything known of one address.
+    pub async fn explain(&self, address: IpAddr) -> Result<Value, ApiError> {
+        let route = format!("/v1/explain?address={address}");
+        self.read("/v1/explain", self.http.get(url(&route))).await
+    }
+
+    /// Changes the mode.
+    pub async fn set_mode(&self, change: &ModeChange) -> Result<ModeView, ApiError> {
+        self.read("/v1/mode", self.http.post(url("/v1/mode")).json(change)).await
+    }
+
+    /// Hands each event line to `each` until the agent ends or `each` says no.
+    pub async fn events(&self, mut each: impl FnMut(&str) -> bool) -> Result<(), ApiError> {
+        let mut response = self.send(self.http.get(url("/v1/events"))).await?;
+        let mut rest = Vec::new();
+        loop {
+            let chunk = response.chunk().await;
+            let Some(chunk) = chunk.map_err(|error| unreadable("/v1/events", &error))? else { return Ok(()) };
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                if !each(String::from_utf8_lossy(&line).trim_end()) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ApiError> {
+        request
+            .send()
+            .await
+            .map_err(|error| ApiError::NoAgent { path: self.path.clone(), cause: chain(&error) })
+    }
+
+    async fn read<T: DeserializeOwned>(&self, route: &str, request: reqwest::RequestBuilder) -> Result<T, ApiError> {
+        let response = self.send(request).await?;
+        if !response.status().is_success() {
+            let status = response.status();
+            let message = match response.json::<Problem>().await {
+                Ok(problem) => problem.error,
+                Err(_) => format!("the agent answered {status}"),
+            };
+            return Err(ApiError::Refused { message });
+        }
+        response.json().await.map_err(|error| unreadable(route, &error))
+    }
+}
+
+fn url(route: &str) -> String {
+    format!("http://ftagent{route}")
+}
+
+fn unreadable(route: &str, error: &reqwest::Error) -> ApiError {
+    ApiError::Unreadable { path: route.to_owned(), cause: chain(error) }
+}
+
+/// The innermost cause: the outer ones only say that a request failed.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
