@@ -6,6 +6,8 @@
 
 use bytemuck::Pod;
 use bytemuck::Zeroable;
+use serde::Deserialize;
+use serde::Serialize;
 
 /// One remote address at one service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -99,4 +101,20 @@ pub struct Answer {
     pub opinions: Vec<OpinionRow>,
     pub flow_notes: Vec<u64>,
     pub source_notes: Vec<u64>,
+}
+
+/// Why a plugin gave no answer to a batch. The packets count as unknown and every note stays as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoOpinion {
+    /// It trapped.
+    Trapped,
+    /// It used up the fuel of the batch.
+    OutOfFuel,
+    /// Its answer broke the contract: wrong lengths, numbers out of range, or more bytes than asked for.
+    Lied,
+    /// It failed repeatedly and is not asked for a while.
+    Quarantined,
+    /// There is no such plugin, or it could not be started.
+    Missing,
 }
