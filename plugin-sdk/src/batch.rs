@@ -22,7 +22,7 @@ pub fn classify(
     let mut flow_notes: Vec<u64> = flows.iter().map(|flow| flow.note).collect();
     let mut opinions = Vec::with_capacity(packets.len());
     for row in packets {
-        opinions.push(one(&judge, sources, flows, row, payloads, &mut flow_notes, &mut source_notes));
+        opinions.push(one(&judge, flows, row, payloads, &mut flow_notes, &mut source_notes));
     }
     rows::Answer { opinions, flow_notes, source_notes }
 }
@@ -30,7 +30,6 @@ pub fn classify(
 /// One packet. The host promises that indices are in range; if it broke that, the packet is unknown.
 fn one(
     judge: &impl Fn(&Packet<'_>, &mut u64, &mut u64) -> Opinion,
-    sources: &[rows::Source],
     flows: &[rows::Flow],
     row: &rows::Packet,
     payloads: &[u8],
@@ -39,10 +38,9 @@ fn one(
 ) -> rows::Opinion {
     let unknown = written(Opinion::unknown());
     let Some(flow) = flows.get(row.flow as usize) else { return unknown };
-    let Some(source) = sources.get(flow.source as usize) else { return unknown };
     let Some(flow_note) = flow_notes.get_mut(row.flow as usize) else { return unknown };
     let Some(source_note) = source_notes.get_mut(flow.source as usize) else { return unknown };
-    let packet = Packet { row, flow, source_flows: source.flows, payloads };
+    let packet = Packet { row, flow, payloads };
     written(judge(&packet, flow_note, source_note))
 }
 

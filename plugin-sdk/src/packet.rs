@@ -55,7 +55,6 @@ pub enum Role {
 pub struct Packet<'a> {
     pub(crate) row: &'a rows::Packet,
     pub(crate) flow: &'a rows::Flow,
-    pub(crate) source_flows: u32,
     pub(crate) payloads: &'a [u8],
 }
 
@@ -137,23 +136,23 @@ impl<'a> Packet<'a> {
 
     /// Whether the host saw the flow's first packet (for TCP its SYN). If not, a missing opening proves nothing.
     pub const fn opening_seen(&self) -> bool {
-        self.flow.state & 1 != 0
+        self.state() & 1 != 0
     }
 
     /// Whether both directions were seen. By itself this proves nothing about the client: a server that answers
     /// anything answers a forger too.
     pub const fn two_way(&self) -> bool {
-        self.flow.state & 2 != 0
+        self.state() & 2 != 0
     }
 
     /// Whether a TCP handshake was completed.
     pub const fn handshake_complete(&self) -> bool {
-        self.flow.state & 4 != 0
+        self.state() & 4 != 0
     }
 
-    /// Distinct flows of the same source at this service that the host knows.
-    pub const fn source_flows(&self) -> u32 {
-        self.source_flows
+    // What was known before the batch stays true, so the union is what is true at this packet.
+    const fn state(&self) -> u8 {
+        self.flow.state | self.row.flow_state
     }
 
     /// Time to live or hop limit.

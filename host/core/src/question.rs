@@ -58,7 +58,7 @@ pub struct PacketRow {
     pub fragment: u8,
     pub tcp_flags: u8,
     pub head_flags: u8,
-    pub reserved_a: u8,
+    pub flow_state: u8,
     pub reserved_b: u16,
 }
 

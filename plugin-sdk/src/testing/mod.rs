@@ -1,1 +1,34 @@
-//! Tests.
+//! Conversations packet by packet, judged natively: how a plugin tests itself.
+//!
+//! A [`Conversation`] says what was sent, in the order in which the host saw it; [`Conversation::judge`] makes
+//! the rows that the host would make (stream heads reassembled, captures cut, sampled packets left out) and gives
+//! one opinion for each packet that the plugin was shown. Each time it also judges the same packets in batches of
+//! one, two and seven and panics if an opinion or a note differs, so no test can forget that rule.
+//!
+//! ```ignore
+//! use ftagent_plugin::testing::Conversation;
+//!
+//! let opinions = Conversation::udp(27015).client(b"\xff\xff\xff\xffTSource Engine Query\0").judge(&PLUGIN);
+//! assert!(opinions.none_hostile());
+//! ```
+
+mod conversation;
+mod host;
+mod stream;
+
+pub use conversation::{Conversation, Segment};
+pub use host::Judged;
+
+/// Bytes from hexadecimal digits; blanks, `|` and line ends between them are ignored.
+///
+/// # Panics
+/// If anything else is there, or half a byte.
+pub fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text
+        .chars()
+        .filter(|letter| !letter.is_whitespace() && *letter != '|')
+        .map(|letter| letter.to_digit(16).unwrap_or_else(|| panic!("`{letter}` is not a hexadecimal digit")))
+        .collect();
+    assert!(digits.len().is_multiple_of(2), "half a byte in `{text}`");
+    digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).expect("two digits fit a byte")).collect()
+}
