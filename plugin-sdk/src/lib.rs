@@ -11,6 +11,7 @@ mod opinion;
 mod packet;
 mod parse;
 mod payload;
+pub mod protocol;
 #[doc(hidden)]
 pub mod rows;
 mod tcp;
