@@ -1,0 +1,145 @@
+//! Counters of a lab's own, so that no measurement rests on the word of what is measured: packets that arrive in a
+//! network namespace, by who sent them, and the counters of the firewall's rules.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::Lab;
+use crate::address;
+use crate::command;
+use crate::namespace;
+
+/// A table of counters before everything else in one network namespace. It ends with the namespace.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    namespace: PathBuf,
+}
+
+/// What has arrived since the meter was installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Arrived {
+    /// Packets from players' addresses.
+    pub players: u64,
+    /// Packets from attackers' addresses, real and forged.
+    pub attackers: u64,
+    /// Packets from anywhere else.
+    pub others: u64,
+}
+
+impl std::ops::Sub for Arrived {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            players: self.players.saturating_sub(before.players),
+            attackers: self.attackers.saturating_sub(before.attackers),
+            others: self.others.saturating_sub(before.others),
+        }
+    }
+}
+
+impl Meter {
+    /// Begins to count in the namespace of that file. Reassembly comes later, so fragments are counted one by one.
+    pub fn install(namespace: &Path) -> anyhow::Result<Self> {
+        let v4 = [address::BOTS_RANGE, address::MANY_BOTS_RANGE, address::FORGED_RANGE].join(", ");
+        let v6 = [address::BOTS_RANGE_V6, address::FORGED_RANGE_V6].join(", ");
+        let players = (address::PLAYERS_RANGE, address::PLAYERS_RANGE_V6);
+        let table = format!(
+            "table inet ftlab {{
+    counter players {{ }}
+    counter attackers {{ }}
+    counter others {{ }}
+    chain arrived {{
+        type filter hook prerouting priority -500; policy accept;
+        iifname \"lo\" accept
+        ip saddr {} counter name players accept
+        ip6 saddr {} counter name players accept
+        ip saddr {{ {v4} }} counter name attackers accept
+        ip6 saddr {{ {v6} }} counter name attackers accept
+        meta nfproto {{ ipv4, ipv6 }} counter name others accept
+    }}
+}}
+",
+            players.0, players.1
+        );
+        let script = format!("printf '%s' '{table}' | nft -f -");
+        command::output(namespace::enter(namespace, "sh").args(["-e", "-c", &script]))
+            .context("cannot install the meter")?;
+        Ok(Self { namespace: namespace.to_owned() })
+    }
+
+    /// What has arrived so far.
+    pub fn read(&self) -> anyhow::Result<Arrived> {
+        let text = command::output(
+            namespace::enter(&self.namespace, "nft").args(["-j", "list", "counters", "table", "inet", "ftlab"]),
+        )?;
+        let value: Value = serde_json::from_str(&text).context("nft printed no JSON")?;
+        let mut arrived = Arrived::default();
+        for counter in value["nftables"].as_array().into_iter().flatten().map(|entry| &entry["counter"]) {
+            let packets = counter["packets"].as_u64().unwrap_or(0);
+            match counter["name"].as_str() {
+                Some("players") => arrived.players = packets,
+                Some("attackers") => arrived.attackers = packets,
+                Some("others") => arrived.others = packets,
+                _ => {}
+            }
+        }
+        Ok(arrived)
+    }
+}
+
+/// One rule of an iptables chain as `iptables -nvxL` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Rule {
+    /// Packets that matched.
+    pub packets: u64,
+    /// Bytes that matched.
+    pub bytes: u64,
+    /// The rest of the line: target, protocol, interfaces, addresses, matches.
+    pub text: String,
+}
+
+/// Reads a chain of the node as an operator does; `None` where there is no such chain.
+#[must_use]
+pub fn chain(lab: &Lab, program: &str, chain: &str) -> Option<Vec<Rule>> {
+    let text = lab.node().run(program, &["-w", "5", "-t", "filter", "-nvxL", chain]).ok()?;
+    Some(text.lines().skip(2).filter_map(rule).collect())
+}
+
+/// How many packets the DROP rules of our chain have dropped, by the listing that an operator reads.
+#[must_use]
+pub fn dropped_in_docker_user(lab: &Lab) -> u64 {
+    ["iptables", "ip6tables"]
+        .iter()
+        .flat_map(|program| ["FTAGENT", "DOCKER-USER"].map(|name| chain(lab, program, name)))
+        .flatten()
+        .flatten()
+        .filter(|rule| rule.text.starts_with("DROP"))
+        .map(|rule| rule.packets)
+        .sum()
+}
+
+/// One line of the listing.
+fn rule(line: &str) -> Option<Rule> {
+    let mut words = line.split_whitespace();
+    let packets = words.next()?.parse().ok()?;
+    let bytes = words.next()?.parse().ok()?;
+    Some(Rule { packets, bytes, text: words.collect::<Vec<_>>().join(" ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_read_from_its_line() {
+        let line = "    1234    98765 DROP       all  --  *      *       0.0.0.0/0            0.0.0.0/0            mark match 0x1/0x1";
+        let rule = rule(line).expect("a rule");
+        assert_eq!((rule.packets, rule.bytes), (1234, 98765));
+        assert!(rule.text.starts_with("DROP all -- * *"));
+        assert_eq!(super::rule("Chain FTAGENT (1 references)"), None);
+    }
+}
