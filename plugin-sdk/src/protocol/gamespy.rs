@@ -22,18 +22,24 @@ pub enum Query {
     },
     /// Neither as clients send it: another type or length.
     Other,
+    /// The capture ends before the answer. Never a fault of the client.
+    Cut,
 }
 
-/// Reads a request; `None` if it is none, or too little was captured.
+/// Reads a request; `None` if it certainly is none.
 pub fn query(payload: &Payload<'_>) -> Option<Query> {
-    if !payload.starts_with(&MAGIC) {
+    if payload.differs_at(0, &MAGIC) {
         return None;
     }
-    Some(match (payload.u8(2)?, payload.len()) {
+    let Some(kind) = payload.u8(2) else {
+        return Some(if payload.is_cut() { Query::Cut } else { Query::Other });
+    };
+    Some(match (kind, payload.len()) {
         (0x09, 7..=11) => Query::Handshake,
-        // Short and long form: session and token, then four bytes more for the long form.
-        (0x00, 10..=15) if payload.len() >= 11 => Query::State { token: payload.u32_be(7)? },
+        // Without a token: an older GameSpy client, which node-gamedig imitates.
         (0x00, 10) => Query::State { token: 0 },
+        // Short and long form: session and token, then four bytes more for the long form.
+        (0x00, 11..=15) => payload.u32_be(7).map_or(Query::Cut, |token| Query::State { token }),
         _ => Query::Other,
     })
 }
@@ -65,7 +71,9 @@ mod tests {
         assert_eq!(read(&state[..11]), Some(Query::State { token: 9_513_307 }));
         assert_eq!(read(&[0xfe, 0xfd, 0, 0, 0, 0, 1, 0xff, 0, 0]), Some(Query::State { token: 0 }));
         assert_eq!(read(&[0xfe, 0xfd, 7, 0]), Some(Query::Other));
-        assert_eq!(read(&[0xfe, 0xfd]), None);
+        assert_eq!(read(&[0xfe, 0xfd]), Some(Query::Other));
+        assert_eq!(query(&Payload::new(&[0xfe], 7)), Some(Query::Cut));
+        assert_eq!(query(&Payload::new(&state[..8], 15)), Some(Query::Cut));
         assert_eq!(read(&[0xfe, 0x01, 0xfa]), None);
     }
 
