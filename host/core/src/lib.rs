@@ -8,6 +8,7 @@
 
 pub mod effect;
 pub mod frame;
+pub mod game;
 pub mod manifest;
 pub mod question;
 pub mod service;
