@@ -67,7 +67,7 @@ pub(crate) fn plugin(arguments: &Arguments, manifest: &Manifest, path: &Path) ->
                 }
             }
 
-            ::ftagent_plugin::export_plugin!(Component with_types_in ::ftagent_plugin::rows);
+            ::ftagent_plugin::rows::export_plugin!(Component with_types_in ::ftagent_plugin::rows);
         };
     }
 }

@@ -5,7 +5,13 @@
 //! the server's connection challenge as public Source protocol headers give it: magic, challenge, then the client's
 //! own number.
 
+use super::Chosen;
 use crate::Payload;
+
+/// The kind of a query's challenge in [`Chosen`].
+pub const QUERY_CHALLENGE: u8 = 1;
+/// The kind of a connection's challenge in [`Chosen`].
+pub const CONNECT_CHALLENGE: u8 = 2;
 
 /// The four bytes before every message without a connection.
 pub const HEADER: [u8; 4] = [0xff; 4];
@@ -29,8 +35,8 @@ pub enum Message {
     ConnectChallenge,
     /// The connection: `k`, with the server's challenge.
     Connect(u32),
-    /// GoldSrc's words of a connection: `getchallenge`, `connect`.
-    ConnectWords,
+    /// GoldSrc's words of a connection: `getchallenge`, and `connect` with the server's challenge.
+    ConnectWords(Option<u32>),
     /// GoldSrc's remote control.
     RemoteControl,
     /// Other types that clients of Source send: reservations, pings, sessions.
@@ -66,10 +72,49 @@ pub fn message(payload: &Payload<'_>) -> Option<Result<Message, Flaw>> {
     if payload.len() == HEADER.len() {
         return Some(Err(Flaw::NoType));
     }
-    Some(payload.u8(4).ok_or(Flaw::Cut).and_then(|kind| match words(payload) {
-        Some(message) => Ok(message),
-        None => typed(payload, kind),
-    }))
+    Some(match (payload.u8(4), words(payload)) {
+        (_, Ok(Some(message))) => Ok(message),
+        (_, Err(flaw)) => Err(flaw),
+        (None, _) => Err(Flaw::Cut),
+        (Some(kind), Ok(None)) => typed(payload, kind),
+    })
+}
+
+/// Keeps what the server chose in the note; whether it chose anything.
+pub fn remember(payload: &Payload<'_>, note: &mut u64) -> bool {
+    let query = query_challenge(payload).map(|challenge| (QUERY_CHALLENGE, challenge));
+    let connect = || connect_challenge(payload).or_else(|| connect_words_challenge(payload));
+    let Some((kind, challenge)) = query.or_else(|| connect().map(|challenge| (CONNECT_CHALLENGE, challenge)))
+    else {
+        return false;
+    };
+    *note = Chosen::new(kind, u64::from(challenge)).write(*note);
+    true
+}
+
+/// Whether the message returns what the server chose.
+pub fn echoes(message: Message, note: u64) -> bool {
+    let (kind, challenge) = match message {
+        Message::Info(Some(challenge)) | Message::Listing(challenge) => (QUERY_CHALLENGE, challenge),
+        Message::Connect(challenge) | Message::ConnectWords(Some(challenge)) => (CONNECT_CHALLENGE, challenge),
+        _ => return false,
+    };
+    Chosen::from_note(note).is(kind, u64::from(challenge))
+}
+
+/// How many INFO requests without a challenge came in a row although the server had sent one, at most 15. Kept in
+/// the note's topmost four bits, which the plugin must leave to this function.
+pub fn bare_infos(message: Message, note: &mut u64) -> u32 {
+    const SHIFT: u32 = 60;
+    let knows_better = Chosen::from_note(*note).knows(QUERY_CHALLENGE);
+    let before = *note >> SHIFT;
+    let after = match message {
+        Message::Info(None) if knows_better => (before + 1).min(15),
+        Message::Info(Some(_)) => 0,
+        _ => before,
+    };
+    *note = (*note & !(0x0f << SHIFT)) | (after << SHIFT);
+    after as u32
 }
 
 /// The query challenge in a server's answer, if the payload is one: exactly nine bytes.
@@ -86,26 +131,52 @@ pub fn connect_challenge(payload: &Payload<'_>) -> Option<u32> {
     (is_one && has_magic).then(|| payload.u32_le(9)).flatten().filter(|&challenge| is_chosen(challenge))
 }
 
+/// The challenge of a connection in GoldSrc's words: `A00000000`, a blank and the number (ReHLDS `sv_main.cpp`).
+pub fn connect_words_challenge(payload: &Payload<'_>) -> Option<u32> {
+    const WORDS: &[u8] = b"A00000000 ";
+    payload.starts_with(&HEADER).then_some(())?;
+    payload.magic_at(4, WORDS).then_some(())?;
+    number(payload, 4 + WORDS.len()).filter(|&challenge| is_chosen(challenge))
+}
+
+/// Decimal digits that begin at `at` and end at a blank; at most the ten that a u32 has.
+fn number(payload: &Payload<'_>, at: usize) -> Option<u32> {
+    let digits = payload.captured().get(at..)?.split(|&byte| byte == b' ').next()?;
+    let ends = payload.captured().len() > at + digits.len();
+    let text = core::str::from_utf8(digits).ok().filter(|text| ends && text.len() <= 10)?;
+    text.parse().ok()
+}
+
 /// Whether a server chose this number: all ones and all zeros are how clients ask.
 const fn is_chosen(challenge: u32) -> bool {
     challenge != 0 && challenge != u32::MAX
 }
 
 /// GoldSrc speaks in words. They are looked at before the types, because `info` begins with the type `i`.
-fn words(payload: &Payload<'_>) -> Option<Message> {
-    const QUERIES: [&[u8]; 5] = [b"details", b"ping", b"info", b"players", b"rules"];
-    const CONNECTION: [&[u8]; 2] = [b"getchallenge", b"connect"];
-    const CONTROL: [&[u8]; 2] = [b"rcon ", b"challenge rcon"];
-    let starts = |words: &[&[u8]]| words.iter().any(|word| payload.magic_at(4, word));
-    if starts(&QUERIES) {
-        Some(Message::OldQuery)
-    } else if starts(&CONNECTION) {
-        Some(Message::ConnectWords)
-    } else if starts(&CONTROL) {
-        Some(Message::RemoteControl)
-    } else {
-        None
+fn words(payload: &Payload<'_>) -> Result<Option<Message>, Flaw> {
+    const CONNECT: &[u8] = b"connect ";
+    // The protocol's number, two digits, comes before the challenge.
+    const CHALLENGE_AT: usize = 4 + CONNECT.len() + 3;
+    let table: [(&[u8], Message); 9] = [
+        (b"details", Message::OldQuery),
+        (b"ping", Message::OldQuery),
+        (b"info", Message::OldQuery),
+        (b"players", Message::OldQuery),
+        (b"rules", Message::OldQuery),
+        (CONNECT, Message::ConnectWords(number(payload, CHALLENGE_AT))),
+        (b"getchallenge", Message::ConnectWords(None)),
+        (b"rcon ", Message::RemoteControl),
+        (b"challenge rcon", Message::RemoteControl),
+    ];
+    for (word, message) in table {
+        if payload.magic_at(4, word) {
+            return Ok(Some(message));
+        }
+        if !payload.differs_at(4, word) {
+            return Err(Flaw::Cut);
+        }
     }
+    Ok(None)
 }
 
 fn typed(payload: &Payload<'_>, kind: u8) -> Result<Message, Flaw> {
@@ -192,8 +263,9 @@ mod tests {
         check(b"qdisconn0xDEADBEEF\0", Some(Err(Flaw::Length)));
         check(b"k\x11\0\0\0\x03\0\0\0\x01\x02\x03\x04rest", Some(Ok(Message::Connect(0x0403_0201))));
         check(b"k\x11\0", Some(Err(Flaw::Length)));
-        check(b"getchallenge steam\n", Some(Ok(Message::ConnectWords)));
-        check(b"connect 48 1", Some(Ok(Message::ConnectWords)));
+        check(b"getchallenge steam\n", Some(Ok(Message::ConnectWords(None))));
+        check(b"connect 48 1", Some(Ok(Message::ConnectWords(None))));
+        check(b"connect 48 17 \"\\prot\"", Some(Ok(Message::ConnectWords(Some(17)))));
         check(b"rcon 1 pw cmd", Some(Ok(Message::RemoteControl)));
         check(b"challenge rcon\n", Some(Ok(Message::RemoteControl)));
         check(b"\x21\x4c\x5f\xa0", Some(Ok(Message::Discovery)));
@@ -223,5 +295,9 @@ mod tests {
         assert_eq!(read(b"A\x33\x49\x4f\x5a\x0a\x0b\x0c\x0d\x01\x01\x01\x01"), (None, Some(0x0d0c_0b0a)));
         assert_eq!(read(b"A\x01\x02\x03\x04\x0a\x0b\x0c\x0d\x01\x01\x01\x01"), (None, None));
         assert_eq!(message(&Payload::new(&[1, 2, 3, 4], 4)), None);
+        let read = |text: &[u8]| connect_words_challenge(&Payload::new(text, u32::try_from(text.len()).unwrap()));
+        assert_eq!(read(b"\xff\xff\xff\xffA00000000 1234567 3 901 0\n"), Some(1_234_567));
+        assert_eq!(read(b"\xff\xff\xff\xffA00000000 1234567"), None);
+        assert_eq!(read(b"\xff\xff\xff\xffA00000000 12345678901 3"), None);
     }
 }

@@ -4,8 +4,12 @@
 //! `steamnetworkingsockets_messages_udp.proto`: requests are padded to 512 bytes against amplification, no packet
 //! is longer than 1300, and the challenge is field 2 of both the server's reply and the client's request.
 
+use super::Chosen;
 use super::{Lack, Walk};
 use crate::Payload;
+
+/// The kind of this challenge in [`Chosen`].
+pub const CHALLENGE: u8 = 3;
 
 /// What a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +70,26 @@ pub fn message(payload: &Payload<'_>) -> Option<Result<Message, Flaw>> {
             _ => Ok(Message::Data),
         }
     })
+}
+
+/// Keeps the server's challenge in the note; whether the payload had one.
+pub fn remember(payload: &Payload<'_>, note: &mut u64) -> bool {
+    let Some(challenge) = reply_challenge(payload) else { return false };
+    *note = Chosen::new(CHALLENGE, challenge).write(*note);
+    true
+}
+
+/// Whether the message returns the server's challenge.
+pub fn echoes(message: Message, note: u64) -> bool {
+    match message {
+        Message::ConnectRequest { challenge: Some(challenge) } => Chosen::from_note(note).is(CHALLENGE, challenge),
+        _ => false,
+    }
+}
+
+/// Whether the payload is the server's word that the connection stands.
+pub fn is_connect_ok(payload: &Payload<'_>) -> bool {
+    payload.u8(0) == Some(0x23) && payload.u8(1) == Some(0x0d)
 }
 
 /// The challenge in a server's reply, if the payload is one.
