@@ -6,10 +6,37 @@
 
 #![forbid(unsafe_code)]
 
+pub mod count;
 pub mod effect;
+pub mod engine;
+mod flow;
 pub mod frame;
 pub mod game;
+mod hash;
+mod judge;
+pub mod limits;
 pub mod manifest;
+mod outbox;
+mod places;
 pub mod question;
+mod roster;
 pub mod service;
+mod site;
+mod source;
+mod standing;
+mod stream;
+mod table;
 pub mod time;
+pub mod wire;
+
+pub use count::NoOpinion;
+pub use engine::Engine;
+pub use engine::EngineConfig;
+pub use engine::Explanation;
+pub use engine::Report;
+pub use flow::Tally;
+pub use flow::Verdict;
+pub use roster::PluginIndex;
+pub use roster::Roster;
+pub use site::SiteCounts;
+pub use standing::Standing;

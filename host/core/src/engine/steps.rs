@@ -1,0 +1,126 @@
+//! What happens by the passing of time, in steps of 100 ms of packet time: ends of attacks, renewals, lanes.
+
+use super::Engine;
+use crate::effect::Effect;
+use crate::effect::Effects;
+use crate::effect::Notice;
+use crate::judge::attack;
+use crate::judge::lane;
+use crate::limits;
+use crate::standing::Standing;
+use crate::time::Instant;
+
+const STEP_MS: u64 = 100;
+/// A service where nothing hostile came for so long is calm again: the next one is worth telling.
+const CALM_MS: u64 = 10_000;
+
+impl Engine {
+    /// Time has come to `now`. Steps do not depend on how often this is called. Time never goes back: packets that
+    /// come out of order are judged at their own time, but nothing is undone for them.
+    pub fn tick(&mut self, now: Instant, effects: &mut Effects) {
+        if !self.started {
+            self.started = true;
+            self.next_step = now.plus_millis(STEP_MS);
+            self.epoch_end = now.plus_millis(limits::EPOCH_MS);
+        }
+        self.now = self.now.max(now);
+        let mut steps = 0;
+        while self.next_step <= self.now {
+            let at = self.next_step;
+            steps += 1;
+            self.next_step = if steps < limits::STEPS_AFTER_SILENCE {
+                at.plus_millis(STEP_MS)
+            } else {
+                self.now.plus_millis(STEP_MS)
+            };
+            self.step(at, effects);
+            if self.next_step == at {
+                break;
+            }
+        }
+    }
+
+    fn step(&mut self, at: Instant, effects: &mut Effects) {
+        self.lanes_in_step = 0;
+        for site in 0..self.sites.len() as u32 {
+            self.step_site(site, at, effects);
+        }
+        if at.millis_since(self.lanes_at) >= lane::RENEW_MS {
+            self.lanes_at = at;
+            self.renew_lanes(at, effects);
+            self.forget_services();
+        }
+    }
+
+    fn step_site(&mut self, number: u32, at: Instant, effects: &mut Effects) {
+        let site = &mut self.sites[number as usize];
+        let idle = site.attack.is_none() && site.hostile_at.is_none();
+        if idle {
+            return;
+        }
+        site.gauge.roll(at, site.attack.is_none());
+        let Some(attack) = &mut site.attack else {
+            if site.hostile_at.is_some_and(|last| at.millis_since(last) >= CALM_MS) {
+                site.hostile_at = None;
+            }
+            return;
+        };
+        if attack.over(at, &site.gauge) {
+            let lasted_ms = at.millis_since(attack.began);
+            site.attack = None;
+            site.gauge.freeze(at);
+            let notice = Notice::AttackEnds { service: site.key(), lasted_ms };
+            self.ask(at, Effect::Notice(notice), effects);
+        } else if attack.renews(at) {
+            self.ask_measures(number, at, effects);
+            self.ask_lanes_of(number, at, effects);
+        }
+    }
+
+    /// Renews all lanes and lets go of those who are gone. Counts anew who is present at each service.
+    fn renew_lanes(&mut self, at: Instant, effects: &mut Effects) {
+        self.lane_round = self.lane_round.wrapping_add(1).max(1);
+        for site in &mut self.sites {
+            site.settled = 0;
+        }
+        let mut lanes = std::mem::take(&mut self.lanes);
+        lanes.retain(|flow_at| {
+            let Some(flow) = self.flows.get_mut(*flow_at) else { return false };
+            if lane::deserves(flow, at) {
+                let settled = u32::from(flow.counted >= Standing::Settled);
+                self.sites[flow.site as usize].settled += settled;
+                return true;
+            }
+            flow.in_lanes = false;
+            let (source, counted) = (flow.source, std::mem::take(&mut flow.counted));
+            self.leave(source, counted);
+            false
+        });
+        for flow_at in &lanes {
+            self.ask_lane(*flow_at, at, true, effects);
+        }
+        self.lanes = lanes;
+        for site in &mut self.sites {
+            site.learn_peak(at);
+        }
+    }
+
+    /// Renews the lanes of one service.
+    pub(super) fn ask_lanes_of(&mut self, site: u32, at: Instant, effects: &mut Effects) {
+        self.lane_round = self.lane_round.wrapping_add(1).max(1);
+        let lanes = std::mem::take(&mut self.lanes);
+        for flow_at in &lanes {
+            let here = self
+                .flows
+                .get(*flow_at)
+                .is_some_and(|entry| entry.value.site == site && lane::deserves(&entry.value, at));
+            if here {
+                self.ask_lane(*flow_at, at, true, effects);
+            }
+        }
+        self.lanes = lanes;
+    }
+
+    /// How often measures are renewed while an attack lasts, in milliseconds.
+    pub const RENEW_MS: u64 = attack::RENEW_MS;
+}

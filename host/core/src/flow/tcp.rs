@@ -1,0 +1,130 @@
+//! What both ends of a TCP connection have shown. Only what the server sent (egress, which nobody outside can
+//! forge) makes an acknowledgement worth anything.
+
+use crate::wire::Tcp;
+use crate::wire::tcp_flag;
+
+const SYN_SEEN: u8 = 1;
+const SYN_ACK_SEEN: u8 = 2;
+const HANDSHAKE: u8 = 4;
+const SERVER_SENT: u8 = 8;
+const CHALLENGE: u8 = 16;
+const CLOSED: u8 = 32;
+
+/// The state of one connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TcpState {
+    client_first: u32,
+    server_first: u32,
+    /// Behind the last byte that the server sent.
+    server_next: u32,
+    /// Behind a byte that the server sent and that the client has not acknowledged yet.
+    challenge: u32,
+    acknowledged_second: u32,
+    acknowledged_seconds: u8,
+    flags: u8,
+}
+
+/// Whether `a` is at or behind `b` in a sequence space that wraps.
+const fn reaches(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) < 1 << 31
+}
+
+impl TcpState {
+    /// The host saw the client's SYN.
+    pub(crate) fn syn_seen(&self) -> bool {
+        self.flags & SYN_SEEN != 0
+    }
+
+    /// The client acknowledged the server's SYN-ACK.
+    pub(crate) fn handshake_done(&self) -> bool {
+        self.flags & HANDSHAKE != 0
+    }
+
+    /// The server has ended the connection.
+    pub(crate) fn closed(&self) -> bool {
+        self.flags & CLOSED != 0
+    }
+
+    /// In so many different seconds the client acknowledged bytes that the server had sent.
+    pub(crate) fn acknowledged_seconds(&self) -> u8 {
+        self.acknowledged_seconds
+    }
+
+    /// Position in the client's stream; 0 where its SYN was not seen.
+    pub(crate) fn offset(&self, tcp: &Tcp) -> u32 {
+        if !self.syn_seen() || tcp.flags & tcp_flag::SYN != 0 {
+            return 0;
+        }
+        tcp.sequence.wrapping_sub(self.client_first)
+    }
+
+    /// A packet of the client. True if it begins a new connection on a port that was used before.
+    pub(crate) fn client_packet(&mut self, tcp: &Tcp, second: u32) -> bool {
+        if tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN {
+            return self.opens(tcp);
+        }
+        if tcp.flags & tcp_flag::ACK != 0 {
+            self.acknowledges(tcp.acknowledgement, second);
+        }
+        false
+    }
+
+    fn opens(&mut self, tcp: &Tcp) -> bool {
+        let again = self.flags & CLOSED != 0;
+        if again {
+            *self = Self::default();
+        }
+        // A forged SYN must not disturb a connection that stands.
+        if !self.handshake_done() {
+            self.client_first = tcp.sequence.wrapping_add(1);
+            self.flags |= SYN_SEEN;
+        }
+        again
+    }
+
+    fn acknowledges(&mut self, acknowledgement: u32, second: u32) {
+        let sent = reaches(self.server_next, acknowledgement);
+        if self.flags & (SYN_ACK_SEEN | HANDSHAKE) == SYN_ACK_SEEN
+            && sent
+            && acknowledgement != self.server_first
+            && reaches(acknowledgement, self.server_first)
+        {
+            self.flags |= HANDSHAKE;
+        }
+        if self.flags & CHALLENGE != 0 && sent && reaches(acknowledgement, self.challenge) {
+            self.flags &= !CHALLENGE;
+            if second != self.acknowledged_second {
+                self.acknowledged_second = second;
+                self.acknowledged_seconds = self.acknowledged_seconds.saturating_add(1);
+            }
+        }
+    }
+
+    /// A packet of the server.
+    pub(crate) fn server_packet(&mut self, tcp: &Tcp, payload_bytes: u32) {
+        if tcp.flags & tcp_flag::RST != 0 {
+            self.flags |= CLOSED;
+            return;
+        }
+        if tcp.flags & tcp_flag::SYN != 0 {
+            self.server_first = tcp.sequence;
+            self.server_next = tcp.sequence.wrapping_add(1);
+            self.flags |= SYN_ACK_SEEN | SERVER_SENT;
+            return;
+        }
+        let end = tcp.sequence.wrapping_add(payload_bytes);
+        if self.flags & SERVER_SENT == 0 || reaches(end, self.server_next) {
+            self.server_next = end;
+            self.flags |= SERVER_SENT;
+        }
+        if payload_bytes > 0 && self.flags & CHALLENGE == 0 {
+            self.challenge = end;
+            self.flags |= CHALLENGE;
+        }
+        if tcp.flags & tcp_flag::FIN != 0 {
+            self.server_next = self.server_next.wrapping_add(1);
+            self.flags |= CLOSED;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! An attack on one service: when it began, what it is, and what is asked for while it lasts.
+
+use std::sync::Arc;
+
+use super::level::Dim;
+use super::level::Gauge;
+use crate::effect::CrowdLimit;
+use crate::service::ServiceKey;
+use crate::time::Instant;
+
+/// Measures are renewed so often.
+pub(crate) const RENEW_MS: u64 = 2_000;
+/// And end by themselves after so long.
+pub(crate) const MEASURE_MS: u32 = 10_000;
+/// Below its level for so long, an attack is over.
+const CALM_MS: u64 = 5_000;
+/// Strangers of a service may always send so many packets a second.
+const CROWD_FLOOR_PPS: u32 = 50;
+/// Seconds' worth of packets at once, so that new players' first words fit.
+const CROWD_BURST_SECONDS: u32 = 2;
+
+/// A running attack.
+#[derive(Clone, Debug)]
+pub(crate) struct Attack {
+    pub(crate) began: Instant,
+    pub(crate) dim: Dim,
+    pub(crate) reason: Arc<str>,
+    /// Strangers' limit; fixed at the beginning, so that the attack does not move it.
+    crowd_pps: u32,
+    calm_since: Option<Instant>,
+    renewed: Instant,
+    /// Impossible reasons seen in it, bit i for the reason i.
+    pub(crate) impossible: u64,
+}
+
+impl Attack {
+    pub(crate) fn begin(at: Instant, dim: Dim, reason: Arc<str>, gauge: &Gauge) -> Self {
+        let crowd_pps = gauge.normal_pps().saturating_mul(2).max(CROWD_FLOOR_PPS);
+        Self { began: at, dim, reason, crowd_pps, calm_since: None, renewed: at, impossible: 0 }
+    }
+
+    /// Whether the measures are due again; if so they count as renewed.
+    pub(crate) fn renews(&mut self, at: Instant) -> bool {
+        let due = at.millis_since(self.renewed) >= RENEW_MS;
+        if due {
+            self.renewed = at;
+        }
+        due
+    }
+
+    /// Whether it is over: all levels have been unpassed for a while.
+    pub(crate) fn over(&mut self, at: Instant, gauge: &Gauge) -> bool {
+        if gauge.passed().is_some() {
+            self.calm_since = None;
+            return false;
+        }
+        let since = *self.calm_since.get_or_insert(at);
+        at.millis_since(since) >= CALM_MS
+    }
+
+    /// Notes an impossible reason; true if it is new in this attack.
+    pub(crate) fn sees(&mut self, reason: u16) -> bool {
+        let bit = 1u64.checked_shl(u32::from(reason)).unwrap_or(0);
+        let new = self.impossible & bit == 0;
+        self.impossible |= bit;
+        new && bit != 0
+    }
+
+    /// The limit on the service's strangers.
+    pub(crate) fn crowd_limit(&self, service: ServiceKey) -> CrowdLimit {
+        CrowdLimit {
+            service,
+            packets_per_second: self.crowd_pps,
+            burst: self.crowd_pps.saturating_mul(CROWD_BURST_SECONDS),
+            for_ms: MEASURE_MS,
+            reason: Arc::clone(&self.reason),
+        }
+    }
+}

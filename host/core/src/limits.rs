@@ -1,0 +1,122 @@
+//! Every bound of the engine in one place: its value with the unit, what happens there, and which counter moves.
+//!
+//! Levels of attack detection are not bounds; they stand in `judge::level`.
+
+/// Flows known at once. At the bound a stranger takes the place of the stranger seen longest ago in its set.
+pub const FLOWS: usize = 131_072;
+
+/// Sources known at once, one for each (address, service). As with flows.
+pub const SOURCES: usize = 131_072;
+
+/// Entries of one set of a table: so many places are tried for a key.
+pub const WAYS: usize = 8;
+
+/// Rows of one batch. At the bound the batch must be answered before the next frame.
+pub const BATCH_ROWS: usize = 256;
+
+/// Frames of one epoch. At its end all batches are answered; eviction reads only what earlier epochs settled.
+pub const EPOCH_FRAMES: u32 = 4_096;
+
+/// Milliseconds of one epoch at most.
+pub const EPOCH_MS: u64 = 100;
+
+/// Memory for stream heads in bytes. At the bound new streams get no head; those who have one keep it.
+pub const STREAM_BYTES: usize = 16 * 1024 * 1024;
+
+/// Longest stream head in bytes; a manifest cannot ask for more.
+pub const HEAD_BYTES: usize = 1_024;
+
+/// Pieces of a stream head that may wait behind a gap. At the bound a further piece is forgotten.
+pub const HEAD_PIECES: usize = 3;
+
+/// Flows with a lane. At the bound further flows share their address's lane or the crowd.
+pub const LANES: usize = 16_384;
+
+/// Flows in a report. At the bound the report says that there are more.
+pub const REPORT_FLOWS: usize = 10_000;
+
+/// Different reasons remembered for a flow or source. At the bound further ones only count in the totals.
+pub const REASONS_KEPT: usize = 4;
+
+/// Effects remembered for `explain`. At the bound the oldest is forgotten.
+pub const LOG_EFFECTS: usize = 1_024;
+
+/// VLAN tags of a frame.
+pub const VLAN_TAGS: usize = 4;
+
+/// IPv6 extension headers of a packet.
+pub const IPV6_EXTENSIONS: usize = 8;
+
+/// Steps of 100 ms made up for after a silence. Attacks end within them; the rest of the silence is skipped.
+pub const STEPS_AFTER_SILENCE: u64 = 100;
+
+/// Milliseconds that a vanished service is still known.
+pub const SERVICE_KEPT_MS: u64 = 600_000;
+
+/// Settled flows of a service before anything was learnt about it.
+pub const SETTLED_FLOWS: u32 = 128;
+
+/// One bound, for documents and `doctor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Kebab-case.
+    pub name: &'static str,
+    /// How much.
+    pub value: u64,
+    /// Of what.
+    pub unit: &'static str,
+    /// What happens there.
+    pub at_bound: &'static str,
+    /// The counter that moves, by its name in a report.
+    pub counter: &'static str,
+}
+
+const fn limit(
+    name: &'static str,
+    value: u64,
+    unit: &'static str,
+    at_bound: &'static str,
+    counter: &'static str,
+) -> Limit {
+    Limit { name, value, unit, at_bound, counter }
+}
+
+/// All bounds.
+pub const ALL: &[Limit] = &[
+    limit("flows", FLOWS as u64, "flows", "the stranger seen longest ago makes room", "flows-forgotten"),
+    limit(
+        "flow-ways",
+        WAYS as u64,
+        "places",
+        "if all are protected the packet has no flow",
+        "flow-table-full",
+    ),
+    limit(
+        "sources",
+        SOURCES as u64,
+        "sources",
+        "the stranger seen longest ago makes room",
+        "sources-forgotten",
+    ),
+    limit(
+        "source-ways",
+        WAYS as u64,
+        "places",
+        "if all are protected the packet has no flow",
+        "source-table-full",
+    ),
+    limit("batch-rows", BATCH_ROWS as u64, "packets", "the batch must be answered first", "batch-full"),
+    limit("stream-bytes", STREAM_BYTES as u64, "bytes", "new streams get no head", "stream-bytes-full"),
+    limit("head-pieces", HEAD_PIECES as u64, "pieces", "a further piece is forgotten", "head-pieces-full"),
+    limit("lanes", LANES as u64, "flows", "further flows get no lane of their own", "lanes-full"),
+    limit("settled-flows", SETTLED_FLOWS as u64, "flows", "further flows stay strangers", "settled-full"),
+    limit("report-flows", REPORT_FLOWS as u64, "flows", "the report says that there are more", "flows-more"),
+    limit("vlan-tags", VLAN_TAGS as u64, "tags", "the frame is malformed", "too-many-tags"),
+    limit(
+        "ipv6-extensions",
+        IPV6_EXTENSIONS as u64,
+        "headers",
+        "the packet is malformed",
+        "too-many-extensions",
+    ),
+];

@@ -1,0 +1,96 @@
+//! Which service is behind an address and port: a flat index made anew with every service table.
+
+use crate::hash::HashKey;
+use crate::service::ServiceKey;
+use crate::service::Transport;
+use crate::wire::Address;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    ip: Address,
+    port: u16,
+    transport: Transport,
+    site: u32,
+}
+
+/// The index.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    slots: Vec<Option<Place>>,
+    key: HashKey,
+    /// Whether a service stands for every address of the family.
+    any_v4: bool,
+    any_v6: bool,
+    /// Sorted.
+    own: Vec<Address>,
+}
+
+const ANY_V4: Address = Address::v4(0);
+const ANY_V6: Address = Address(0);
+
+impl Places {
+    /// An index of these services by their sites, on a node with the addresses `own`.
+    pub(crate) fn new(sites: &[(ServiceKey, u32)], own: impl Iterator<Item = Address>, key: HashKey) -> Self {
+        let slots = vec![None; (sites.len() * 2).next_power_of_two().max(8)];
+        let mut places = Self { slots, key, any_v4: false, any_v6: false, own: own.collect() };
+        for (service, site) in sites {
+            let ip = Address::from(service.ip);
+            places.any_v4 |= ip == ANY_V4;
+            places.any_v6 |= ip == ANY_V6;
+            if ip != ANY_V4 && ip != ANY_V6 {
+                places.own.push(ip);
+            }
+            places.insert(Place { ip, port: service.port, transport: service.transport, site: *site });
+        }
+        places.own.sort_unstable();
+        places.own.dedup();
+        places
+    }
+
+    fn start(&self, ip: Address, port: u16, transport: Transport) -> usize {
+        let tail = u64::from(port) << 8 | u64::from(transport.number());
+        self.key.hash([ip.0 as u64, (ip.0 >> 64) as u64, tail]) as usize
+    }
+
+    fn insert(&mut self, place: Place) {
+        let start = self.start(place.ip, place.port, place.transport);
+        let mask = self.slots.len() - 1;
+        for step in 0..self.slots.len() {
+            let slot = &mut self.slots[(start.wrapping_add(step)) & mask];
+            if slot.is_none() {
+                *slot = Some(place);
+                return;
+            }
+        }
+    }
+
+    /// The site of the service exactly there.
+    pub(crate) fn exact(&self, ip: Address, port: u16, transport: Transport) -> Option<u32> {
+        let start = self.start(ip, port, transport);
+        let mask = self.slots.len() - 1;
+        for step in 0..self.slots.len() {
+            let place = self.slots[(start.wrapping_add(step)) & mask].as_ref()?;
+            if place.port == port && place.ip == ip && place.transport == transport {
+                return Some(place.site);
+            }
+        }
+        None
+    }
+
+    /// The site of the service there: an exact match first, then one on every address.
+    pub(crate) fn find(&self, ip: Address, port: u16, transport: Transport) -> Option<u32> {
+        if let Some(site) = self.exact(ip, port, transport) {
+            return Some(site);
+        }
+        match ip.is_v4() {
+            true if self.any_v4 => self.exact(ANY_V4, port, transport),
+            false if self.any_v6 => self.exact(ANY_V6, port, transport),
+            _ => None,
+        }
+    }
+
+    /// Whether the node owns this address.
+    pub(crate) fn owns(&self, ip: Address) -> bool {
+        self.own.binary_search(&ip).is_ok()
+    }
+}

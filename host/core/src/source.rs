@@ -1,0 +1,80 @@
+//! One address at one service: what its flows have in common.
+
+use crate::flow::ReasonCounts;
+use crate::flow::Tally;
+use crate::hash::HashKey;
+use crate::hash::Key;
+use crate::manifest::Class;
+use crate::table::Hold;
+use crate::table::Settled;
+use crate::table::Tenant;
+use crate::time::Instant;
+use crate::wire::Address;
+
+/// An address at a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SourceKey {
+    pub(crate) client: Address,
+    pub(crate) site: u32,
+}
+
+impl Key for SourceKey {
+    fn hash(&self, key: HashKey) -> u64 {
+        key.hash([self.client.0 as u64, (self.client.0 >> 64) as u64, u64::from(self.site)])
+    }
+}
+
+/// How many flows of a source stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standings {
+    /// Proven and better.
+    pub(crate) proven: u32,
+    /// Settled and players.
+    pub(crate) settled: u32,
+}
+
+/// Everything known of one source.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Source {
+    pub(crate) note: u64,
+    pub(crate) seen: Instant,
+    pub(crate) tag: u32,
+    pub(crate) flows: Settled<u32>,
+    pub(crate) standings: Settled<Standings>,
+    pub(crate) batch: u32,
+    pub(crate) row: u16,
+    /// Packets of each class in the running second.
+    second: u32,
+    in_second: [u16; 6],
+    pub(crate) lane_round: u32,
+    pub(crate) leased_at: Option<Instant>,
+    pub(crate) tally: Tally,
+    pub(crate) reasons: ReasonCounts,
+}
+
+impl Source {
+    pub(crate) fn new(at: Instant) -> Self {
+        Self { seen: at, ..Self::default() }
+    }
+
+    /// Counts packets of a class and says how many there are in this second.
+    pub(crate) fn in_second(&mut self, second: u32, class: Class, weight: u32) -> u32 {
+        if self.second != second {
+            self.second = second;
+            self.in_second = [0; 6];
+        }
+        let count = &mut self.in_second[class as usize];
+        *count = count.saturating_add(weight.min(u32::from(u16::MAX)) as u16);
+        u32::from(*count)
+    }
+}
+
+impl Tenant for Source {
+    fn hold(&self, epoch: u32, _now: Instant) -> Hold {
+        if self.standings.before(epoch).proven > 0 { Hold::Fast } else { Hold::Loose }
+    }
+
+    fn seen(&self) -> Instant {
+        self.seen
+    }
+}
