@@ -18,10 +18,11 @@ use crate::peek::Peek;
 const WINDOW_US: u64 = 100_000;
 
 /// Counters of the packets of flows in one window; flows share them by hash.
-const BUCKETS: usize = 4_096;
+const BUCKETS: usize = 65_536;
 
-/// A counter that has passed this in one window samples by packet: 640 packets a second.
-const BUSY_PACKETS: u32 = 64;
+/// A counter that has passed this in one window samples by packet: 160 packets a second, more than players
+/// send.
+const BUSY_PACKETS: u16 = 16;
 
 /// No frame stands for more than so many.
 const RATE_MAX: u32 = 1 << 16;
@@ -33,7 +34,7 @@ pub(crate) struct Sampler<K = RandomState> {
     rate: u32,
     window_start: Option<Instant>,
     arrived: u64,
-    buckets: Box<[u32; BUCKETS]>,
+    buckets: Box<[u16]>,
     /// All packets so far: what makes two packets of one busy flow differ.
     total: u64,
     keys: K,
@@ -48,7 +49,7 @@ impl<K: BuildHasher> Sampler<K> {
             rate: 1,
             window_start: None,
             arrived: 0,
-            buckets: Box::new([0; BUCKETS]),
+            buckets: vec![0; BUCKETS].into_boxed_slice(),
             total: 0,
             keys,
             sampled_away: 0,

@@ -127,7 +127,9 @@ impl Tap {
             return None;
         }
         // The kernel knows the socket's interface by its number, so a new name changes nothing for the ring.
-        if let Some(to) = if_indextoname(self.interface.index).ok().and_then(|name| name.into_string().ok()) {
+        // For a number that is gone nix may answer with an empty name.
+        let name = if_indextoname(self.interface.index).ok().and_then(|name| name.into_string().ok());
+        if let Some(to) = name.filter(|name| !name.is_empty()) {
             let from = std::mem::replace(&mut self.interface.name, to.clone());
             return Some(Report::Renamed { from, to });
         }
