@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
+use anyhow::bail;
 
 use crate::clock;
 use crate::docker;
@@ -184,7 +185,12 @@ impl Server {
         let pid = docker.run(&["inspect", "--format", "{{.State.Pid}}", container])?;
         let pid = pid.trim().parse().with_context(|| format!("docker says pid `{pid}`"))?;
         let handle = DockerHandle { socket: docker.socket() };
-        Ok(Self { docker: handle, spec, container: container.to_owned(), pid })
+        let server = Self { docker: handle, spec, container: container.to_owned(), pid };
+        if pid == 0 {
+            let log = server.log().unwrap_or_default();
+            bail!("server {} ended at once; it printed\n{log}", server.spec.uuid);
+        }
+        Ok(server)
     }
 
     /// What it was to be.

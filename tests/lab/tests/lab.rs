@@ -20,7 +20,7 @@ use ftagent_lab::meter;
 /// A server of nothing but busybox: it sends back what it gets, on TCP.
 fn echo_server(public: SocketAddr) -> ServerSpec {
     let port = public.port().to_string();
-    let program = ["/busybox", "nc", "-lk", "-p", &port, "-e", "/busybox", "cat"];
+    let program = ["/busybox", "nc", "-ll", "-p", &port, "-e", "/busybox", "cat"];
     ServerSpec::new("ghcr.io/pterodactyl/yolks:java_21", public, &program)
 }
 

