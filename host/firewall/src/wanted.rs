@@ -1,0 +1,401 @@
+//! What the kernel should hold: the effects that were asked for, folded, each with its end.
+//!
+//! Everything is bounded; what does not fit is refused, the newest first, and counted. Nothing here is sent
+//! anywhere: `plan` compares it with what is there, and the guard is asked after that.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ftagent_core::effect::CrowdLimit;
+use ftagent_core::effect::Effect;
+use ftagent_core::effect::Lane;
+use ftagent_core::effect::Lease;
+use ftagent_core::effect::Scope;
+use ftagent_core::effect::ShapeDrop;
+use ftagent_core::manifest::Shape;
+use ftagent_core::service::Path;
+use ftagent_core::service::ServiceKey;
+use ftagent_core::service::Services;
+use ftagent_core::time::Instant;
+use serde::Serialize;
+
+use crate::key::Family;
+use crate::key::Key;
+use crate::key::blocked_as;
+use crate::key::object_name;
+use crate::limits;
+use crate::plan::Until;
+use crate::set::Count;
+use crate::set::Element;
+use crate::set::Kind;
+use crate::set::Object;
+use crate::set::SetId;
+use crate::set::Value;
+use crate::shape;
+use crate::shape::ShapeId;
+
+/// Why a measure was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// The source must never be blocked.
+    Guarded,
+    /// The set is full.
+    Full,
+    /// The address of the source and that of the service are of two families.
+    Family,
+    /// The shape cannot be matched, or would be too wide.
+    Shape,
+}
+
+/// What was refused: how often, and the last ones in words.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals {
+    /// How often, by why.
+    pub counts: HashMap<Refusal, u64>,
+    /// The last ones.
+    pub last: VecDeque<String>,
+}
+
+impl Refusals {
+    /// Counts one.
+    pub fn note(&mut self, why: Refusal, what: String) {
+        *self.counts.entry(why).or_default() += 1;
+        if self.last.len() == limits::REFUSALS_KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(what);
+    }
+}
+
+/// The folded wishes.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Elements with their value and end.
+    pub elements: HashMap<Element, (Value, Until)>,
+    /// Why a lease, limit or shape is there.
+    pub reasons: HashMap<Element, Arc<str>>,
+    /// The shapes that elements refer to.
+    pub shapes: HashMap<ShapeId, Shape>,
+    /// What was refused.
+    pub refusals: Refusals,
+    services: Vec<ServiceKey>,
+    local: HashSet<ServiceKey>,
+    own: Vec<IpAddr>,
+    sizes: HashMap<SetId, usize>,
+    dirty: Vec<Element>,
+    ends: BinaryHeap<Reverse<(Instant, Element)>>,
+}
+
+impl Wanted {
+    /// The services with an address each; those on every address once for each address of the node.
+    pub fn services(&self) -> &[ServiceKey] {
+        &self.services
+    }
+
+    /// Whether the packets of this service go to a socket of the node, past `DOCKER-USER`.
+    pub fn is_local(&self, service: &ServiceKey) -> bool {
+        self.local.contains(service)
+    }
+
+    /// The elements that changed since the last call.
+    pub fn take_dirty(&mut self) -> Vec<Element> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Protects these services from now on. Measures of services that are gone run out by themselves, unarmed.
+    /// Returns how many did not fit.
+    pub fn set_services(&mut self, services: &Services) -> usize {
+        self.own = services.own().filter(|ip| !ip.is_loopback() && !ip.is_unspecified()).collect();
+        self.own.sort_unstable();
+        let mut paths = HashMap::new();
+        for service in services.iter() {
+            for key in self.on_addresses(&service.key) {
+                // What is published on one address wins over what is published on all.
+                let exact = key == service.key;
+                if exact || !paths.contains_key(&key) {
+                    paths.insert(key, service.path);
+                }
+            }
+        }
+        let mut keys: Vec<_> = paths.keys().copied().collect();
+        keys.sort_unstable();
+        let beyond = keys.len().saturating_sub(limits::SERVICES_MAX);
+        keys.truncate(limits::SERVICES_MAX);
+        let mut lasting: HashMap<Element, Value> = HashMap::new();
+        for key in &keys {
+            elements_of_service(key, paths[key], &mut lasting);
+        }
+        self.elements_of_node(&mut lasting);
+        let served: HashSet<_> = keys.iter().map(Key::service).collect();
+        let gone = |at: &&Element| match at.set.kind {
+            Kind::Armed | Kind::Early => !served.contains(&at.key),
+            Kind::Counter(_) | Kind::FragmentsSeen | Kind::FragmentsOver | Kind::FragmentsLimit => {
+                !lasting.contains_key(*at)
+            }
+            _ => false,
+        };
+        let gone: Vec<_> = self.elements.keys().filter(gone).copied().collect();
+        gone.into_iter().for_each(|at| self.remove(at));
+        self.local = keys.iter().filter(|key| paths[key] == Path::Local).copied().collect();
+        for (at, value) in lasting {
+            self.put(at, value, Until::Removed);
+        }
+        self.services = keys;
+        beyond
+    }
+
+    fn elements_of_node(&self, lasting: &mut HashMap<Element, Value>) {
+        let limit =
+            Object::LimitOver { per_second: limits::FRAGMENTS_PER_SECOND, burst: limits::FRAGMENTS_BURST };
+        for &ip in &self.own {
+            let kinds = [
+                (Kind::FragmentsSeen, "fragments_seen", Object::Counter),
+                (Kind::FragmentsOver, "fragments_over", Object::Counter),
+                (Kind::FragmentsLimit, "fragments_limit", limit),
+            ];
+            for (kind, what, object) in kinds {
+                let at = Element { set: SetId { kind, family: Family::of(ip) }, key: Key::address(ip) };
+                let name = format!("{what}_{}", ip.to_string().replace(':', "."));
+                lasting.insert(at, Value::Object(name.into(), object));
+            }
+        }
+    }
+
+    /// A service on every address of the node becomes one service for each address.
+    fn on_addresses(&self, service: &ServiceKey) -> Vec<ServiceKey> {
+        if !service.ip.is_unspecified() {
+            return vec![*service];
+        }
+        let family = Family::of(service.ip);
+        let own = self.own.iter().filter(|&&ip| Family::of(ip) == family);
+        own.map(|&ip| ServiceKey { ip, ..*service }).collect()
+    }
+
+    /// Keeps the dead man's switch closed for a while.
+    pub fn arm(&mut self, now: Instant) {
+        let until = Until::Time(now.plus_millis(limits::ARMED_MS));
+        for key in self.services.clone() {
+            let set = SetId { kind: Kind::Armed, family: Family::of(key.ip) };
+            self.put(Element { set, key: Key::service(&key) }, Value::None, until);
+        }
+        for family in Family::BOTH {
+            self.put(armed_node(family), Value::None, until);
+        }
+    }
+
+    /// Takes an effect into account. A life of 0 ms takes the measure back.
+    pub fn fold(&mut self, now: Instant, effect: &Effect) {
+        match effect {
+            Effect::Lease(lease) => self.lease(now, lease),
+            Effect::Lane(lane) => self.lane(now, lane),
+            Effect::CrowdLimit(limit) => self.crowd_limit(now, limit),
+            Effect::ShapeDrop(shape) => self.shape_drop(now, shape),
+            Effect::Notice(_) => (),
+        }
+    }
+
+    fn lease(&mut self, now: Instant, lease: &Lease) {
+        let (source, family) = (blocked_as(lease.source), Family::of(lease.source));
+        let elements: Vec<_> = match &lease.scope {
+            Scope::Node => {
+                vec![Element { set: SetId { kind: Kind::NodeLeases, family }, key: Key::address(source) }]
+            }
+            Scope::Service(service) if Family::of(service.ip) == family => {
+                let set = SetId { kind: Kind::Leases, family };
+                let keys = self.on_addresses(service).into_iter();
+                keys.map(|service| Element { set, key: Key::source_at(source, &service) }).collect()
+            }
+            Scope::Service(_) => {
+                return self.refusals.note(Refusal::Family, format!("lease on {}", lease.source));
+            }
+        };
+        for at in elements {
+            self.ask(now, at, Value::None, lease.for_ms, Some(&lease.reason), limits::LEASES_MAX);
+        }
+    }
+
+    fn lane(&mut self, now: Instant, lane: &Lane) {
+        let family = Family::of(lane.source);
+        if Family::of(lane.service.ip) != family {
+            return self.refusals.note(Refusal::Family, format!("lane for {}", lane.source));
+        }
+        for service in self.on_addresses(&lane.service) {
+            let (kind, key) = match lane.source_port {
+                Some(port) => (Kind::Lanes, Key::flow(lane.source, port, &service)),
+                None => (Kind::AddressLanes, Key::source_at(lane.source, &service)),
+            };
+            let value = Value::UpTo { per_second: lane.packets_per_second.max(1) };
+            let at = Element { set: SetId { kind, family }, key };
+            self.ask(now, at, value, lane.for_ms, None, limits::LANES_MAX);
+        }
+    }
+
+    fn crowd_limit(&mut self, now: Instant, limit: &CrowdLimit) {
+        for service in self.on_addresses(&limit.service) {
+            let set = SetId { kind: Kind::Crowd, family: Family::of(service.ip) };
+            let per_second = u64::from(limit.packets_per_second.max(1));
+            let burst = limit.burst.max(1);
+            let name = object_name(&format!("crowd_{per_second}_{burst}"), &service);
+            let value = Value::Object(name.into(), Object::LimitOver { per_second, burst });
+            let at = Element { set, key: Key::service(&service) };
+            self.ask(now, at, value, limit.for_ms, Some(&limit.reason), limits::SERVICES_MAX);
+        }
+    }
+
+    fn shape_drop(&mut self, now: Instant, drop: &ShapeDrop) {
+        let id = ShapeId::of(&drop.shape);
+        let known = self.shapes.contains_key(&id);
+        let fits = Family::BOTH.iter().all(|&family| shape::matches(&drop.shape, family).is_ok());
+        if !fits || drop.shape.transport != drop.service.transport {
+            return self.refusals.note(Refusal::Shape, format!("shape at {}", drop.service));
+        }
+        if !known && self.shapes.len() >= limits::SHAPES_MAX {
+            return self.refusals.note(Refusal::Full, format!("shape at {}", drop.service));
+        }
+        if !known && drop.for_ms > 0 {
+            self.shapes.insert(id, drop.shape.clone());
+        }
+        for service in self.on_addresses(&drop.service) {
+            let set = SetId { kind: Kind::Shape(id), family: Family::of(service.ip) };
+            let at = Element { set, key: Key::service(&service) };
+            self.ask(now, at, Value::None, drop.for_ms, Some(&drop.reason), limits::SERVICES_MAX);
+        }
+    }
+
+    /// Takes over an element that an earlier run left in the kernel.
+    pub fn adopt(&mut self, at: Element, value: Value, until: Until) {
+        self.reasons.insert(at, "host/adopted".into());
+        self.put(at, value, until);
+    }
+
+    /// Whether the packets of this service, or of a family, are to be dropped by ourselves.
+    pub fn set_early(&mut self, at: Element, early: bool) {
+        match (early, self.elements.contains_key(&at)) {
+            (true, false) => self.put(at, Value::None, Until::Removed),
+            (false, true) => self.remove(at),
+            _ => (),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        now: Instant,
+        at: Element,
+        value: Value,
+        for_ms: u32,
+        reason: Option<&Arc<str>>,
+        most: usize,
+    ) {
+        if for_ms == 0 {
+            return self.remove(at);
+        }
+        let size = self.sizes.get(&at.set).copied().unwrap_or_default();
+        if size >= most && !self.elements.contains_key(&at) {
+            return self.refusals.note(Refusal::Full, at.set.name());
+        }
+        if let Some(reason) = reason {
+            self.reasons.insert(at, reason.clone());
+        }
+        let life_ms = u64::from(for_ms.min(limits::MEASURE_MS_MAX));
+        self.put(at, value, Until::Time(now.plus_millis(life_ms)));
+    }
+
+    fn put(&mut self, at: Element, value: Value, until: Until) {
+        if let Until::Time(end) = until {
+            self.ends.push(Reverse((end, at)));
+        }
+        let before = self.elements.insert(at, (value.clone(), until));
+        if before.is_none() {
+            *self.sizes.entry(at.set).or_default() += 1;
+        }
+        if before != Some((value, until)) {
+            self.dirty.push(at);
+        }
+    }
+
+    /// Takes a wish back.
+    pub fn remove(&mut self, at: Element) {
+        if self.elements.remove(&at).is_some() {
+            self.reasons.remove(&at);
+            if let Some(size) = self.sizes.get_mut(&at.set) {
+                *size -= 1;
+            }
+            self.dirty.push(at);
+        }
+    }
+
+    /// Drops what is over. Returns it, because the kernel has forgotten it by itself.
+    pub fn expire(&mut self, now: Instant) -> Vec<Element> {
+        let mut over = Vec::new();
+        while let Some(Reverse((end, at))) = self.ends.peek().copied()
+            && end <= now
+        {
+            self.ends.pop();
+            // A renewed wish has a later end that stands in the heap too.
+            if self.elements.get(&at).is_some_and(|(_, until)| until.is_over(now)) {
+                self.remove(at);
+                over.push(at);
+            }
+        }
+        self.forget_renewed();
+        if over.iter().any(|at| matches!(at.set.kind, Kind::Shape(_))) {
+            let sizes = &self.sizes;
+            let in_use = |id: &ShapeId| {
+                let kind = Kind::Shape(*id);
+                Family::BOTH
+                    .iter()
+                    .any(|&family| sizes.get(&SetId { kind, family }).is_some_and(|&size| size > 0))
+            };
+            self.shapes.retain(|id, _| in_use(id));
+        }
+        over
+    }
+
+    /// Renewals leave their earlier ends in the heap; where those are most of it, it is built anew.
+    fn forget_renewed(&mut self) {
+        if self.ends.len() > 1_024 && self.ends.len() > 4 * self.elements.len() {
+            let ends = self.elements.iter().filter_map(|(at, (_, until))| match until {
+                Until::Time(end) => Some(Reverse((*end, *at))),
+                Until::Removed => None,
+            });
+            self.ends = ends.collect();
+        }
+    }
+
+    /// How many elements a kind of set should hold, both families together.
+    pub fn size(&self, kind: Kind) -> usize {
+        let of = |family| self.sizes.get(&SetId { kind, family }).copied().unwrap_or_default();
+        of(Family::V4) + of(Family::V6)
+    }
+}
+
+/// The key of the node in `armed`, which serves as our sentinel too.
+pub fn armed_node(family: Family) -> Element {
+    // One set holds both keys; its name does not depend on the family.
+    Element { set: SetId { kind: Kind::ArmedNode, family: Family::V4 }, key: Key::node(family) }
+}
+
+/// The key of a family whose packets we drop ourselves.
+pub fn early_node(family: Family) -> Element {
+    Element { set: SetId { kind: Kind::EarlyNode, family: Family::V4 }, key: Key::node(family) }
+}
+
+/// What stands in the kernel for a service as long as it is there.
+fn elements_of_service(key: &ServiceKey, path: Path, lasting: &mut HashMap<Element, Value>) {
+    let family = Family::of(key.ip);
+    for count in Count::ALL {
+        let at = Element { set: SetId { kind: Kind::Counter(count), family }, key: Key::service(key) };
+        let name = object_name(count.name(), key).into();
+        lasting.insert(at, Value::Object(name, Object::Counter));
+    }
+    if path == Path::Local {
+        let at = Element { set: SetId { kind: Kind::Early, family }, key: Key::service(key) };
+        lasting.insert(at, Value::None);
+    }
+}
