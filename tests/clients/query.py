@@ -20,7 +20,15 @@ def java(host, port):
     from mcstatus import JavaServer
 
     server = JavaServer(host, port, timeout=TIMEOUT_S)
-    return {"players": server.status().players.online, "ping": server.ping()}
+    players = server.status().players.online
+    try:
+        ping = server.ping()
+    except OSError as error:
+        # minecraft-protocol 1.68 returns another token than it was sent; that it answered is what matters here.
+        if "mangled" not in str(error):
+            raise
+        ping = None
+    return {"players": players, "ping": ping}
 
 
 def bedrock(host, port):

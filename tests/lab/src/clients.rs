@@ -20,6 +20,7 @@ use crate::Lab;
 use crate::Player;
 use crate::Server;
 use crate::ServerSpec;
+use crate::clock;
 use crate::command;
 use crate::docker::Docker;
 
@@ -28,7 +29,7 @@ const TRIES: u32 = 4;
 /// How long a server may take from its start to its first `listening`.
 const LISTENING: Duration = Duration::from_secs(30);
 /// How long a player may take to join.
-const JOINING: Duration = Duration::from_secs(20);
+const JOINING: Duration = Duration::from_secs(40);
 
 /// The downloaded programs.
 #[derive(Clone, Debug)]
@@ -37,6 +38,22 @@ pub struct Clients {
     packages: PathBuf,
     /// Holds the scripts.
     scripts: PathBuf,
+}
+
+/// The players of one client process.
+#[derive(Clone, Copy, Debug)]
+pub struct Players<'a> {
+    /// What their names begin with.
+    pub name: &'a str,
+    /// Minecraft Java: one player from each of these addresses. The other clients cannot choose, and are one player
+    /// from the players' first address.
+    pub sources: &'a [IpAddr],
+}
+
+impl Players<'_> {
+    fn joining(&self, game: Game) -> usize {
+        if game == Game::Java { self.sources.len() } else { 1 }
+    }
 }
 
 /// A game that the lab can serve and play.
@@ -138,37 +155,29 @@ impl Clients {
 
     /// Waits until a server of that game listens.
     pub fn listening(&self, server: &Server, game: Game) -> anyhow::Result<()> {
-        let first = if game == Game::BzFlag { "listening" } else { "\"listening\"" };
-        server.wait_for(first, LISTENING)
+        if game != Game::BzFlag {
+            return server.wait_for("\"listening\"", LISTENING);
+        }
+        // It prints nothing when it is ready; a connection within the container's own network does it no harm.
+        let port = server.spec().port;
+        let ready = || server.within(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).ok()?.then_some(());
+        clock::wait_for(LISTENING, ready).context("bzfs does not listen")
     }
 
-    /// Starts a player and waits until it has joined. It comes from `source` where its program lets us choose, else
-    /// from the players' first address.
-    pub fn join(
-        &self,
-        lab: &Lab,
-        game: Game,
-        public: SocketAddr,
-        name: &str,
-        source: IpAddr,
-    ) -> anyhow::Result<Player> {
-        let mut player = self.play(lab, game, public, name, source)?;
-        player.wait_for("joined", JOINING)?;
+    /// Starts players and waits until all have joined.
+    pub fn join(&self, lab: &Lab, game: Game, public: SocketAddr, players: Players<'_>) -> anyhow::Result<Player> {
+        let mut player = self.play(lab, game, public, players)?;
+        player.wait_for_all("joined", players.joining(game), JOINING)?;
         Ok(player)
     }
 
-    /// Starts a player.
-    pub fn play(
-        &self,
-        lab: &Lab,
-        game: Game,
-        public: SocketAddr,
-        name: &str,
-        source: IpAddr,
-    ) -> anyhow::Result<Player> {
-        let (host, port, source) = (public.ip().to_string(), public.port().to_string(), source.to_string());
+    /// Starts players.
+    pub fn play(&self, lab: &Lab, game: Game, public: SocketAddr, players: Players<'_>) -> anyhow::Result<Player> {
+        let (host, port, name) = (public.ip().to_string(), public.port().to_string(), players.name);
+        let sources: Vec<String> = players.sources.iter().map(ToString::to_string).collect();
+        let sources = sources.join(",");
         let (program, script, more): (&str, &str, &[&str]) = match game {
-            Game::Java => ("node", "java-player.js", &[&host, &port, name, &source]),
+            Game::Java => ("node", "java-player.js", &[&host, &port, name, &sources]),
             Game::Bedrock => ("node", "bedrock-player.js", &[&host, &port, name]),
             Game::Source => ("python3", "query.py", &["a2s", &host, &port, "1000000"]),
             Game::BzFlag => ("python3", "bzflag-player.py", &[&host, &port, name]),

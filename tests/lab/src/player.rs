@@ -103,16 +103,28 @@ impl Player {
 
     /// Waits until it has said `event`.
     pub fn wait_for(&mut self, event: &str, timeout: Duration) -> anyhow::Result<Event> {
+        self.wait_for_all(event, 1, timeout)
+    }
+
+    /// Waits until it has said `event` so many times, and returns the last of them.
+    pub fn wait_for_all(&mut self, event: &str, times: usize, timeout: Duration) -> anyhow::Result<Event> {
+        let said = |player: &Self| {
+            let events = player.events();
+            events.into_iter().filter(|heard| heard.said["event"] == event).nth(times.saturating_sub(1))
+        };
         let answer = clock::wait_for(timeout, || {
-            let found = self.events().into_iter().find(|heard| heard.said["event"] == event);
+            let found = said(self);
             let mut ended = || matches!(self.process.try_wait(), Ok(Some(_)) | Err(_));
             found.map(Some).or_else(|| ended().then_some(None))
         });
         // It may have said it just before it ended.
-        let late = || self.events().into_iter().find(|heard| heard.said["event"] == event);
-        match answer.flatten().or_else(late) {
+        match answer.flatten().or_else(|| said(self)) {
             Some(event) => Ok(event),
-            None => bail!("client {} did not say `{event}` within {timeout:?}; it said\n{}", self.name, self.said()),
+            None => bail!(
+                "client {} did not say `{event}` {times} times within {timeout:?}; it said\n{}",
+                self.name,
+                self.said()
+            ),
         }
     }
 
@@ -136,8 +148,8 @@ impl Player {
 
     fn said(&self) -> String {
         let events = self.events();
-        let last = &events[events.len().saturating_sub(20)..];
-        last.iter().map(|event| format!("  {}\n", event.said)).collect()
+        let last = events.iter().filter(|event| event.said["event"] != "lost").rev().take(20);
+        last.map(|event| format!("  {}\n", event.said)).collect()
     }
 }
 
