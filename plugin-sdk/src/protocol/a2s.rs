@@ -96,7 +96,9 @@ pub fn remember(payload: &Payload<'_>, note: &mut u64) -> bool {
 pub fn echoes(message: Message, note: u64) -> bool {
     let (kind, challenge) = match message {
         Message::Info(Some(challenge)) | Message::Listing(challenge) => (QUERY_CHALLENGE, challenge),
-        Message::Connect(challenge) | Message::ConnectWords(Some(challenge)) => (CONNECT_CHALLENGE, challenge),
+        Message::Connect(challenge) | Message::ConnectWords(Some(challenge)) => {
+            (CONNECT_CHALLENGE, challenge)
+        }
         _ => return false,
     };
     Chosen::from_note(note).is(kind, u64::from(challenge))
@@ -244,7 +246,17 @@ mod tests {
         check(b"U\xff\xff\xff\xff", Some(Ok(Message::Listing(u32::MAX))));
         check(b"U\0\0\0\0", Some(Ok(Message::Listing(0))));
         check(b"V\x01\0\0\0", Some(Ok(Message::Listing(1))));
-        for old in [&b"W"[..], b"i", b"i\0", b"details", b"details\0", b"ping\0", b"info\0", b"players\0", b"rules\0"] {
+        for old in [
+            &b"W"[..],
+            b"i",
+            b"i\0",
+            b"details",
+            b"details\0",
+            b"ping\0",
+            b"info\0",
+            b"players\0",
+            b"rules\0",
+        ] {
             check(old, Some(Ok(Message::OldQuery)));
         }
         check(b"TSource Engine Query", Some(Err(Flaw::InfoText)));
@@ -295,7 +307,8 @@ mod tests {
         assert_eq!(read(b"A\x33\x49\x4f\x5a\x0a\x0b\x0c\x0d\x01\x01\x01\x01"), (None, Some(0x0d0c_0b0a)));
         assert_eq!(read(b"A\x01\x02\x03\x04\x0a\x0b\x0c\x0d\x01\x01\x01\x01"), (None, None));
         assert_eq!(message(&Payload::new(&[1, 2, 3, 4], 4)), None);
-        let read = |text: &[u8]| connect_words_challenge(&Payload::new(text, u32::try_from(text.len()).unwrap()));
+        let read =
+            |text: &[u8]| connect_words_challenge(&Payload::new(text, u32::try_from(text.len()).unwrap()));
         assert_eq!(read(b"\xff\xff\xff\xffA00000000 1234567 3 901 0\n"), Some(1_234_567));
         assert_eq!(read(b"\xff\xff\xff\xffA00000000 1234567"), None);
         assert_eq!(read(b"\xff\xff\xff\xffA00000000 12345678901 3"), None);

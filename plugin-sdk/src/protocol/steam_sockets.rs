@@ -82,7 +82,9 @@ pub fn remember(payload: &Payload<'_>, note: &mut u64) -> bool {
 /// Whether the message returns the server's challenge.
 pub fn echoes(message: Message, note: u64) -> bool {
     match message {
-        Message::ConnectRequest { challenge: Some(challenge) } => Chosen::from_note(note).is(CHALLENGE, challenge),
+        Message::ConnectRequest { challenge: Some(challenge) } => {
+            Chosen::from_note(note).is(CHALLENGE, challenge)
+        }
         _ => false,
     }
 }

@@ -110,7 +110,9 @@ mod tests {
 
     #[test]
     fn other_bytes() {
-        for bytes in [&b"\0\0"[..], b"\x16\x02", b"get /", b"GETS /", b"PRIX", b"STARTFILES", b"\xff", b"GET / FTP"] {
+        for bytes in
+            [&b"\0\0"[..], b"\x16\x02", b"get /", b"GETS /", b"PRIX", b"STARTFILES", b"\xff", b"GET / FTP"]
+        {
             let seen = web(&Head::new(bytes, false, false), BAD);
             assert_eq!(seen, Parse::Bad(BAD), "{bytes:02x?}");
         }

@@ -101,7 +101,9 @@ fn without_peer(payload: &Payload<'_>, peer: u16) -> Result<Datagram, Flaw> {
         CONNECT if at == 4 => connect(payload, first),
         DISCONNECT => Ok(Datagram::GivesUp),
         // With a checksum the command stands four bytes later.
-        _ if payload.u8(at + CHECKSUM_BYTES).is_none() && payload.len() > at + CHECKSUM_BYTES => Err(Flaw::Cut),
+        _ if payload.u8(at + CHECKSUM_BYTES).is_none() && payload.len() > at + CHECKSUM_BYTES => {
+            Err(Flaw::Cut)
+        }
         _ if has_checksum(payload, at) => Err(Flaw::OddConnect),
         _ => Err(Flaw::NotConnect),
     }

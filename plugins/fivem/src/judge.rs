@@ -52,9 +52,7 @@ pub(crate) fn judge(packet: &Packet<'_>, flow: &mut u64, source: &mut u64) -> Op
 
 fn asked(query: Query, payload: &Payload<'_>) -> Opinion {
     match query {
-        Query::State if payload.len() > QUERY_BYTES_MAX => {
-            Opinion::hostile(Class::Query, reason::LONG_QUERY)
-        }
+        Query::State if payload.len() > QUERY_BYTES_MAX => Opinion::hostile(Class::Query, reason::LONG_QUERY),
         Query::State => Opinion::genuine(Class::Query),
         Query::RemoteControl => Opinion::genuine(Class::Opening),
         Query::ListServer | Query::Cut => Opinion::unknown().of(Class::Query),

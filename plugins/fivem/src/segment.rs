@@ -11,7 +11,9 @@ use crate::reason;
 /// What is wrong with a segment whatever it carries, if anything.
 pub(crate) fn odd(packet: &Packet<'_>) -> Option<Opinion> {
     let reason = match tcp::junk(packet)? {
-        Junk::NoFlags | Junk::WithoutAck | Junk::SynFin | Junk::SynRst | Junk::SynAck => reason::BAD_TCP_FLAGS,
+        Junk::NoFlags | Junk::WithoutAck | Junk::SynFin | Junk::SynRst | Junk::SynAck => {
+            reason::BAD_TCP_FLAGS
+        }
         Junk::SynWithPayload | Junk::SynWithoutOptions | Junk::Fragment => reason::ODD_TCP,
     };
     Some(Opinion::hostile(Class::Opening, reason))

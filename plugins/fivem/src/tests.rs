@@ -37,7 +37,10 @@ fn check(lines: &[(&str, &str, &str)]) {
     // The same, cut anywhere, seen from anywhere: what was not hostile does not become so.
     if judged.none_hostile() {
         for cut in 0..64 {
-            assert!(conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(), "cut at {cut}: {lines:?}");
+            assert!(
+                conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(),
+                "cut at {cut}: {lines:?}"
+            );
         }
         for first in 0..3 {
             let sampled = conversation.clone().sampled(3, first);

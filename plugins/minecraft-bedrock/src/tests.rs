@@ -28,7 +28,10 @@ fn check(lines: &[(&str, &str, &str)]) {
     // The same, cut anywhere, seen from anywhere: what was not hostile does not become so.
     if conversation.judge(&PLUGIN).none_hostile() {
         for cut in (0..70).chain([100, 200, 255]) {
-            assert!(conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(), "cut at {cut}: {lines:?}");
+            assert!(
+                conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(),
+                "cut at {cut}: {lines:?}"
+            );
         }
         for first in 0..7 {
             let sampled = conversation.clone().sampled(7, first);
@@ -98,7 +101,8 @@ fn the_cookie_is_proof_only_after_the_server_gave_it() {
 
 #[test]
 fn a_login_in_parts() {
-    let part = |index: u32| format!("84 0{index:x}0000 70 29e0 000000 000000 00 00000016 0000 {index:08x} fe*1364");
+    let part =
+        |index: u32| format!("84 0{index:x}0000 70 29e0 000000 000000 00 00000016 0000 {index:08x} fe*1364");
     let parts: Vec<String> = (0..9).map(part).collect();
     let mut lines = vec![(">", "07 MAGIC 0480fffffe4abc 0578 98c35028ca7815f8", "opening")];
     lines.extend(parts.iter().map(|part| (">", part.as_str(), "join")));

@@ -32,7 +32,10 @@ fn lines_on(mut conversation: Conversation, lines: &[(&str, &str, &str)]) {
     // The same, cut anywhere, seen from anywhere: what was not hostile does not become so.
     if judged.none_hostile() {
         for cut in (0..60).chain([100, 200]) {
-            assert!(conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(), "cut at {cut}: {lines:?}");
+            assert!(
+                conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(),
+                "cut at {cut}: {lines:?}"
+            );
         }
         for first in 0..4 {
             let sampled = conversation.clone().sampled(4, first);
@@ -146,7 +149,8 @@ fn info_without_the_challenge_is_a_matter_of_rate() {
 fn remote_control_and_companion_app() {
     let socket = b"GET /secret HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n";
     let auth = bytes("0e000000 01000000 03000000 70617373 0000");
-    let judge = |role, bytes: &[u8], len| Conversation::tcp(28016).role(role).client_split(bytes, len).judge(&PLUGIN);
+    let judge =
+        |role, bytes: &[u8], len| Conversation::tcp(28016).role(role).client_split(bytes, len).judge(&PLUGIN);
     for length in [1, 3, 7, 60] {
         for (role, bytes) in [(Role::Rcon, &socket[..]), (Role::Http, &socket[..]), (Role::Rcon, &auth[..])] {
             let judged = judge(role, bytes, length);

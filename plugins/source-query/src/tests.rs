@@ -36,7 +36,10 @@ fn lines_on(mut conversation: Conversation, lines: &[(&str, &str, &str)]) {
     // The same, cut anywhere, seen from anywhere: what was not hostile does not become so.
     if judged.none_hostile() {
         for cut in 0..40 {
-            assert!(conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(), "cut at {cut}: {lines:?}");
+            assert!(
+                conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(),
+                "cut at {cut}: {lines:?}"
+            );
         }
         for first in 0..3 {
             let sampled = conversation.clone().sampled(3, first);
@@ -158,7 +161,9 @@ fn a_steam_sockets_client_joins() {
 
 #[test]
 fn what_a_game_speaks_beside_queries_is_unknown() {
-    for datagram in ["00", "01 0203", "8fff50ad 82ff0001*52", "22 0d01020304", "80 01", "fe ff ff ff", "ff ff", "ff"] {
+    for datagram in
+        ["00", "01 0203", "8fff50ad 82ff0001*52", "22 0d01020304", "80 01", "fe ff ff ff", "ff ff", "ff"]
+    {
         stranger(datagram, "unknown");
     }
     stranger("05 00ffff00fefefefefdfdfdfd12345678 06*1464", "unknown");

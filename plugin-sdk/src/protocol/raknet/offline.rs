@@ -119,7 +119,10 @@ mod tests {
         assert_eq!(offline(&Payload::new(bytes, len)), wanted, "{bytes:02x?}");
         for cut in 0..bytes.len() {
             let seen = offline(&Payload::new(&bytes[..cut], len));
-            assert!(seen.is_none() || seen == wanted || seen == Some(Err(Flaw::Cut)), "cut at {cut}: {seen:?}");
+            assert!(
+                seen.is_none() || seen == wanted || seen == Some(Err(Flaw::Cut)),
+                "cut at {cut}: {seen:?}"
+            );
         }
     }
 
