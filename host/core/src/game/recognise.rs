@@ -113,10 +113,12 @@ impl Catalog {
         if let Some(label) = known.facts.labels.get("ftagent.game")
             && self.resolve(label).is_some_and(|named| named.id == profile.id)
         {
-            found.push((Strength::Label, 1, format!("label ftagent.game={label}")));
+            found.push((Strength::Label, 1, format!("label ftagent.game={}", profile.id)));
         }
         for egg in &known.eggs {
-            if self.eggs.get(normalise(egg).as_str()) == Some(&profile.id) {
+            // The name without decoration: what strangers wrote in brackets is not printed.
+            let egg = normalise(egg);
+            if self.eggs.get(egg.as_str()) == Some(&profile.id) {
                 found.push((Strength::Egg, 1, format!("egg `{egg}`")));
             }
         }
