@@ -1,0 +1,5 @@
+;; Says that its answer lies beyond its memory.
+(func (export "classify")
+  (param $s i32) (param $sn i32) (param $f i32) (param $fn i32) (param $p i32) (param $pn i32) (param $b i32) (param $bn i32)
+  (result i32)
+  (i32.const -4))

@@ -1,0 +1,9 @@
+;; Takes all memory it can have and fills it in bulk, over and over: few instructions, much work.
+(func (export "classify")
+  (param $s i32) (param $sn i32) (param $f i32) (param $fn i32) (param $p i32) (param $pn i32) (param $b i32) (param $bn i32)
+  (result i32)
+  (loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+  (loop $again
+    (memory.fill (i32.const 0) (i32.const 255) (i32.mul (memory.size) (i32.const 65536)))
+    (br $again))
+  unreachable)

@@ -1,0 +1,1 @@
+(import "clock" (func (result u64)))

@@ -1,0 +1,1 @@
+(import "handle" (type (sub resource)))

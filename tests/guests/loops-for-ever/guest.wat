@@ -1,0 +1,6 @@
+;; Never answers.
+(func (export "classify")
+  (param $s i32) (param $sn i32) (param $f i32) (param $fn i32) (param $p i32) (param $pn i32) (param $b i32) (param $bn i32)
+  (result i32)
+  (loop $for-ever (br $for-ever))
+  unreachable)

@@ -1,0 +1,6 @@
+;; Returns no notes.
+(func (export "classify")
+  (param $s i32) (param $sn i32) (param $f i32) (param $fn i32) (param $p i32) (param $pn i32) (param $b i32) (param $bn i32)
+  (result i32)
+  (call $unknown (local.get $s) (local.get $sn) (local.get $f) (local.get $fn) (local.get $pn))
+  (call $list (i32.const 8) (i32.const 4096) (i32.const 0)))

@@ -1,0 +1,6 @@
+;; Judges a packet with a number that means nothing.
+(func (export "classify")
+  (param $s i32) (param $sn i32) (param $f i32) (param $fn i32) (param $p i32) (param $pn i32) (param $b i32) (param $bn i32)
+  (result i32)
+  (i32.store8 offset=6 (i32.const 4096) (i32.const 3))
+  (call $unknown (local.get $s) (local.get $sn) (local.get $f) (local.get $fn) (local.get $pn)))
