@@ -1,0 +1,110 @@
+//! Invariant 5: the same bytes at the same times give the same opinions and notes at any batch size, and the same
+//! effects for the same batch rule. Also where the tables overflow.
+
+mod support;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use ftagent_core::Engine;
+use ftagent_core::EngineConfig;
+use ftagent_core::Roster;
+use ftagent_core::effect::Effects;
+use ftagent_core::question::OpinionRow;
+use ftagent_core::time::Instant;
+use proptest::prelude::*;
+use support::ACK;
+use support::FIN;
+use support::Made;
+use support::PORT;
+use support::PSH;
+use support::RST;
+use support::SERVER;
+use support::SYN;
+
+fn engine(batch_rows: usize, places: usize) -> Engine {
+    let config = EngineConfig { seed: 3, batch_rows, flows: places, sources: places, ..EngineConfig::default() };
+    Engine::new(config, Arc::new(Roster::new(vec![Arc::new(support::manifest())])), support::services())
+}
+
+/// Everything that came of these packets.
+fn replay(packets: &[Made], batch_rows: usize, places: usize) -> (Vec<OpinionRow>, Effects, Engine) {
+    let mut engine = engine(batch_rows, places);
+    let mut effects = Effects::default();
+    let mut opinions = Vec::new();
+    for packet in packets {
+        let at = Instant::from_millis(packet.at_ms);
+        opinions.extend(support::step(&mut engine, at, &packet.bytes(), &mut effects));
+    }
+    opinions.extend(support::flush(&mut engine, &mut effects));
+    (opinions, effects, engine)
+}
+
+/// A packet of one of a few clients, in either direction, over either transport.
+fn any_packet() -> impl Strategy<Value = Made> {
+    let flags = prop::sample::select(vec![SYN, SYN | ACK, ACK, PSH | ACK, RST, FIN | ACK]);
+    let payload = prop::sample::select(vec!["", "!", "?", "*", "p", "e", "o", "hello world", "0123456789abcdef0123456789"]);
+    (0..40u8, 0..3u16, any::<bool>(), any::<bool>(), flags, 0..40u32, 0..40u32, payload, 0..60u64).prop_map(
+        |(host, port, reply, is_tcp, flags, sequence, acknowledgement, payload, gap_ms)| {
+            let client = (Ipv4Addr::new(192, 0, 2, host), 40_000 + port);
+            let server = (SERVER, PORT);
+            let (from, to) = if reply { (server, client) } else { (client, server) };
+            let tcp = is_tcp.then_some((flags, sequence, acknowledgement));
+            Made { at_ms: gap_ms, from, to, tcp, payload: payload.as_bytes().to_vec() }
+        },
+    )
+}
+
+fn any_packets() -> impl Strategy<Value = Vec<Made>> {
+    prop::collection::vec(any_packet(), 1..600).prop_map(|mut packets| {
+        let mut now_ms = 1_000;
+        for packet in &mut packets {
+            now_ms += if packet.at_ms < 50 { 0 } else { packet.at_ms };
+            packet.at_ms = now_ms;
+        }
+        packets
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn opinions_and_notes_are_the_same_at_any_batch_size(packets in any_packets(), small in any::<bool>()) {
+        let places = if small { 16 } else { 1_024 };
+        let (one, _, _) = replay(&packets, 1, places);
+        for batch_rows in [2, 7, 64, 256] {
+            let (many, _, engine) = replay(&packets, batch_rows, places);
+            prop_assert_eq!(&one, &many, "a batch of {}", batch_rows);
+            prop_assert_eq!(engine.counts().waiting, 0);
+        }
+    }
+
+    #[test]
+    fn effects_are_the_same_for_the_same_batch_rule(packets in any_packets()) {
+        let (_, first, _) = replay(&packets, 64, 64);
+        let (_, second, _) = replay(&packets, 64, 64);
+        prop_assert_eq!(first, second);
+    }
+
+    #[test]
+    fn every_packet_is_accounted_for(packets in any_packets(), small in any::<bool>()) {
+        let mut engine = engine(16, if small { 16 } else { 1_024 });
+        let mut effects = Effects::default();
+        for packet in &packets {
+            support::step(&mut engine, Instant::from_millis(packet.at_ms), &packet.bytes(), &mut effects);
+            let c = engine.counts();
+            let sum = c.malformed + c.unmatched + c.replies + c.genuine + c.hostile + c.unknown + c.waiting;
+            prop_assert_eq!(c.total, sum);
+        }
+    }
+}
+
+#[test]
+fn the_toy_plugin_notices_order() {
+    let client = (Ipv4Addr::new(192, 0, 2, 1), 40_000);
+    let packet = |payload: &str| support::udp(1_000, client, (SERVER, PORT), payload.as_bytes());
+    let (ab, ..) = replay(&[packet("pa"), packet("pb")], 8, 64);
+    let (ba, ..) = replay(&[packet("pb"), packet("pa")], 8, 64);
+    assert_ne!(ab, ba, "else the property above would prove nothing");
+}
