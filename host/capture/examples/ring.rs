@@ -56,7 +56,7 @@ fn run(rig: &rig::Rig, name: &str, packets_per_second_max: u32, length: Duration
         });
         let start = Instant::now();
         let mut more = true;
-        while start.elapsed() < length || more {
+        while more || !stop.load(Ordering::Relaxed) {
             if start.elapsed() >= length {
                 stop.store(true, Ordering::Relaxed);
             }

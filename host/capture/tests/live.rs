@@ -2,6 +2,7 @@
 //!
 //! Runs as root on a real kernel, in network namespaces that it makes and removes. Floods are at most 20,000
 //! packets.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod rig;
 
@@ -230,17 +231,18 @@ fn sampled_packets_stand_for_the_others() {
     let rig = Rig::new();
     let options = Options { packets_per_second_max: 1_000, ..small() };
     let mut live = open(&rig, &own_plan(), options);
-    let _held = rig.udp(true, &format!("{NODE_V4}:27015"));
-    let clients: Vec<_> = (0..200).map(|n| rig.udp(false, &format!("0.0.0.0:{}", 5_000 + n))).collect();
-    for number in 0..20_000 {
-        clients[number % clients.len()].send_to(&[7; 20], (NODE_V4, 27015)).unwrap();
+    let client = rig.udp(false, "0.0.0.0:4001");
+    // As many flows as packets, so that chance weighs little: the sum is within 9 % two times in three.
+    for port in 10_000..30_000_u16 {
+        client.send_to(&[7; 20], (NODE_V4, port)).unwrap();
     }
     let seen = drain(&mut live);
     let kept = seen.iter().filter(|packet| packet.passage == Passage::Ingress).count() as u64;
-    let stands_for: u64 = seen.iter().map(|packet| u64::from(packet.sample_rate)).sum();
+    let incoming = seen.iter().filter(|packet| packet.passage == Passage::Ingress);
+    let stands_for: u64 = incoming.map(|packet| u64::from(packet.sample_rate)).sum();
     let losses = live.losses();
     assert_eq!(kept + losses.sampled_away, 20_000, "{losses:?}");
-    assert!(kept < 5_000, "{kept} kept");
+    assert!(kept < 10_000, "{kept} kept");
     assert!((13_000..27_000).contains(&stands_for), "{kept} packets stand for {stands_for}");
 }
 
