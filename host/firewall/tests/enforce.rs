@@ -226,7 +226,7 @@ fn shapes_are_dropped_and_other_packets_are_not() {
             assert_eq!(counts.by_shape.packets, 20);
             rig.tick_for(&mut wall, 3_200);
             check(b"0123456789", 10);
-            assert!(!rig.on_node("nft list table inet ftagent").contains("shape_"), "forgotten");
+            assert!(!rig.on_node("nft list table inet ftagent").contains("set shape_"), "forgotten");
         }
     });
 }
