@@ -3,4 +3,5 @@
 //!
 //! All are true of single packets in every state of every protocol named, so sampling cannot make them wrong.
 
+pub mod reflection;
 pub mod tcp;

@@ -56,7 +56,8 @@ pub fn junk(packet: &Packet<'_>) -> Option<Junk> {
         return Some(Junk::SynRst);
     }
     if flags.has(TcpFlags::ACK) {
-        return Some(Junk::SynAck);
+        // Where the server spoke first, it opened a connection from this port and this is the answer.
+        return (!packet.two_way()).then_some(Junk::SynAck);
     }
     let options = packet.tcp_options();
     if !packet.payload().is_empty() && !options.has(TcpOptions::FAST_OPEN) {
