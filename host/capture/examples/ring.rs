@@ -55,10 +55,12 @@ fn run(rig: &rig::Rig, name: &str, packets_per_second_max: u32, length: Duration
             }
         });
         let start = Instant::now();
-        let mut more = true;
-        while more || !stop.load(Ordering::Relaxed) {
+        let mut drained = false;
+        // Half a second past the last packet all are handed over, also on a busy machine.
+        while !drained {
             if start.elapsed() >= length {
                 stop.store(true, Ordering::Relaxed);
+                drained = start.elapsed() >= length + Duration::from_millis(500);
             }
             let before = thread_time();
             let mut each = |frame: &Frame<'_>| {
@@ -67,7 +69,7 @@ fn run(rig: &rig::Rig, name: &str, packets_per_second_max: u32, length: Duration
             };
             let end = live.next_block(Duration::from_millis(20), &mut each).expect("read");
             spent += thread_time() - before;
-            more = end.frames > 0;
+            drained &= !end.more;
         }
     });
     let losses = live.losses();

@@ -204,17 +204,24 @@ impl LiveCapture {
         each: &mut impl FnMut(&Frame<'_>),
     ) -> Result<BlockEnd, CaptureError> {
         let mut clocks = Clocks::now();
-        self.look_after(clocks);
-        let mut end = self.drain(clocks, each);
-        if end.frames == 0 {
-            self.wait(timeout).map_err(|source| CaptureError::Socket {
-                op: "wait for packets",
-                interface: self.names(),
-                source,
-            })?;
+        let until_us = clocks.monotonic_us.saturating_add(timeout.as_micros() as u64);
+        let mut end = loop {
+            self.look_after(clocks);
+            let end = self.drain(clocks, each);
+            if end.frames > 0 || clocks.monotonic_us >= until_us {
+                break end;
+            }
+            // Frames that were all left out are no reason to wait.
+            if !end.more {
+                let left = Duration::from_micros(until_us - clocks.monotonic_us);
+                self.wait(left).map_err(|source| CaptureError::Socket {
+                    op: "wait for packets",
+                    interface: self.names(),
+                    source,
+                })?;
+            }
             clocks = Clocks::now();
-            end = self.drain(clocks, each);
-        }
+        };
         if !end.more {
             // What is still waiting or not yet handed over by the kernel is younger than this.
             let drained = Instant::from_micros(clocks.monotonic_us.saturating_sub(ORDER_US));
