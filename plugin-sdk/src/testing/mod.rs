@@ -14,10 +14,12 @@
 
 mod conversation;
 mod host;
+mod shapes;
 mod stream;
 
 pub use conversation::{Conversation, Segment};
 pub use host::Judged;
+pub use shapes::shapes_beyond_the_judge;
 
 /// Bytes from hexadecimal digits; blanks, `|` and line ends between them are ignored.
 ///

@@ -2,6 +2,7 @@
 
 use ftagent_plugin::testing::Conversation;
 use ftagent_plugin::testing::hex;
+use ftagent_plugin::testing::shapes_beyond_the_judge;
 use proptest::prelude::*;
 
 use crate::PLUGIN;
@@ -173,6 +174,22 @@ fn fragments_and_tcp_are_not_judged() {
     let fragment = Conversation::udp(19132).client(&[0; 30]).edit(|segment| segment.fragment = 2);
     assert_eq!(fragment.judge(&PLUGIN).words(), ["unknown"]);
     assert!(Conversation::tcp(19132).client(&[0; 30]).judge(&PLUGIN).none_hostile());
+}
+
+#[test]
+fn every_reason_has_a_test() {
+    let tests = include_str!("tests.rs");
+    for reason in PLUGIN.reasons {
+        assert!(
+            tests.contains(&format!("\"!{reason}\"")) || tests.contains(&format!("[\"{reason}\"]")),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn the_kernel_drops_no_more_than_the_judge_says() {
+    assert_eq!(shapes_beyond_the_judge(&PLUGIN), []);
 }
 
 proptest! {

@@ -5,6 +5,7 @@ use ftagent_plugin::TcpFlags;
 use ftagent_plugin::TcpOptions;
 use ftagent_plugin::testing::Conversation;
 use ftagent_plugin::testing::hex;
+use ftagent_plugin::testing::shapes_beyond_the_judge;
 use proptest::prelude::*;
 
 use crate::PLUGIN;
@@ -177,6 +178,22 @@ fn segments_that_no_stack_sends() {
 fn fragments_are_not_judged() {
     let fragment = Conversation::udp(28015).client(&[0; 30]).edit(|segment| segment.fragment = 4);
     assert_eq!(fragment.judge(&PLUGIN).words(), ["unknown"]);
+}
+
+#[test]
+fn every_reason_has_a_test() {
+    let tests = include_str!("tests.rs");
+    for reason in PLUGIN.reasons {
+        assert!(
+            tests.contains(&format!("\"!{reason}\"")) || tests.contains(&format!("[\"{reason}\"]")),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn the_kernel_drops_no_more_than_the_judge_says() {
+    assert_eq!(shapes_beyond_the_judge(&PLUGIN), []);
 }
 
 proptest! {

@@ -6,6 +6,7 @@ use ftagent_plugin::TcpFlags;
 use ftagent_plugin::TcpOptions;
 use ftagent_plugin::testing::Conversation;
 use ftagent_plugin::testing::hex;
+use ftagent_plugin::testing::shapes_beyond_the_judge;
 use proptest::prelude::*;
 
 use crate::PLUGIN;
@@ -201,6 +202,8 @@ fn what_clients_hardly_ever_send() {
     flagged(flag::NETCHAN, "ffffffff01*700", "!unknown-type");
     flagged(flag::NETCHAN, "0102", "!bad-netchan");
     flagged(flag::NETCHAN, "01*1401", "!bad-netchan");
+    flagged(flag::NETCHAN, "01*1400", "unknown");
+    flagged(flag::NETCHAN, "01*8", "unknown");
     flagged(flag::STEAM_SOCKETS, "20 0500 0d01020304", "!bad-steam-packet");
     flagged(flag::STEAM_SOCKETS, "05*40", "!bad-steam-packet");
     query_port("01020304", "!not-a-query");
@@ -243,6 +246,22 @@ fn segments_that_no_stack_sends() {
 fn fragments_of_datagrams_are_not_judged() {
     let fragment = Conversation::udp(27015).client(b"\xff\xff\xff\xffI").edit(|segment| segment.fragment = 2);
     assert_eq!(fragment.judge(&PLUGIN).words(), ["unknown"]);
+}
+
+#[test]
+fn every_reason_has_a_test() {
+    let tests = include_str!("tests.rs");
+    for reason in PLUGIN.reasons {
+        assert!(
+            tests.contains(&format!("\"!{reason}\"")) || tests.contains(&format!("[\"{reason}\"]")),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn the_kernel_drops_no_more_than_the_judge_says() {
+    assert_eq!(shapes_beyond_the_judge(&PLUGIN), []);
 }
 
 proptest! {
