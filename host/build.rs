@@ -8,7 +8,8 @@ use std::path::PathBuf;
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let plugins = files(&root.join("plugins/prebuilt"), "wasm");
-    let games = folders(&root.join("games")).into_iter().map(|title| title.join("game.toml")).filter(|f| f.exists());
+    let games =
+        folders(&root.join("games")).into_iter().map(|title| title.join("game.toml")).filter(|f| f.exists());
     let mut code = String::new();
     list(&mut code, "PLUGINS", "&[u8]", "include_bytes", &plugins);
     list(&mut code, "GAMES", "&str", "include_str", &games.collect::<Vec<_>>());
@@ -22,10 +23,13 @@ fn main() {
 fn list(code: &mut String, name: &str, kind: &str, include: &str, paths: &[PathBuf]) {
     writeln!(code, "pub(crate) const {name}: &[(&str, {kind})] = &[").expect("a String takes everything");
     for path in paths {
-        let path = path.canonicalize().unwrap_or_else(|error| panic!("failed to find {}: {error}", path.display()));
-        let shown: Vec<_> = path.components().rev().take(3).map(|part| part.as_os_str().to_string_lossy()).collect();
+        let path =
+            path.canonicalize().unwrap_or_else(|error| panic!("failed to find {}: {error}", path.display()));
+        let shown: Vec<_> =
+            path.components().rev().take(3).map(|part| part.as_os_str().to_string_lossy()).collect();
         let shown: Vec<_> = shown.into_iter().rev().collect();
-        writeln!(code, "    ({:?}, {include}!({:?})),", shown.join("/"), path).expect("a String takes everything");
+        writeln!(code, "    ({:?}, {include}!({:?})),", shown.join("/"), path)
+            .expect("a String takes everything");
     }
     code.push_str("];\n");
 }

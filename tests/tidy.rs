@@ -35,7 +35,9 @@ fn fail_with(offences: &[String], rule: &str) {
 
 /// Names of the crates that a manifest depends on outside its tests.
 fn dependencies(manifest: &str) -> BTreeSet<String> {
-    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let read = |path: &str| {
+        std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
     let table: toml::Table = read(manifest).parse().expect("a manifest is TOML");
     let named = table.get("dependencies").and_then(toml::Value::as_table).cloned().unwrap_or_default();
     named.keys().cloned().collect()
@@ -45,15 +47,31 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
 fn the_core_has_no_outside_world() {
     let banned = ["tokio", "wasmtime", "libc", "nix", "rustix", "reqwest", "bollard"];
     let core = dependencies("host/core/Cargo.toml");
-    let offences: Vec<_> =
-        core.iter().filter(|name| banned.contains(&name.as_str()) || name.starts_with("ftagent")).cloned().collect();
+    let offences: Vec<_> = core
+        .iter()
+        .filter(|name| banned.contains(&name.as_str()) || name.starts_with("ftagent"))
+        .cloned()
+        .collect();
     fail_with(&offences, "host/core depends on no crate of ours and on nothing that reaches outside");
-    let words = ["std::fs", "std::net::Tcp", "std::net::Udp", "std::process", "std::thread", "Instant::now", "SystemTime"];
+    let words = [
+        "std::fs",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::process",
+        "std::thread",
+        "Instant::now",
+        "SystemTime",
+    ];
     let mut offences = Vec::new();
     for (path, text) in files("rs").into_iter().filter(|(path, _)| path.starts_with("host/core/src/")) {
         let code = text.split("#[cfg(test)]").next().unwrap_or("");
         let is_test = path.contains("test");
-        offences.extend(words.iter().filter(|word| !is_test && code.contains(*word)).map(|word| format!("{path}: {word}")));
+        offences.extend(
+            words
+                .iter()
+                .filter(|word| !is_test && code.contains(*word))
+                .map(|word| format!("{path}: {word}")),
+        );
     }
     fail_with(&offences, "host/core opens, spawns and reads nothing");
 }
@@ -84,7 +102,10 @@ fn arrows_point_down() {
 #[test]
 fn plugins_see_only_the_sdk() {
     let mut offences = Vec::new();
-    for (path, _) in files("toml").into_iter().filter(|(path, _)| path.starts_with("plugins/") && path.ends_with("Cargo.toml")) {
+    for (path, _) in files("toml")
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("plugins/") && path.ends_with("Cargo.toml"))
+    {
         for name in dependencies(&path).into_iter().filter(|name| name != "ftagent-plugin") {
             offences.push(format!("{path} depends on {name}"));
         }
@@ -96,7 +117,9 @@ fn plugins_see_only_the_sdk() {
 fn unsafe_code_is_where_the_map_says() {
     let allowed = ["host/capture/src/ring.rs", "host/sandbox/src/contract/v1.rs"];
     let mut offences = Vec::new();
-    for (path, text) in files("rs").into_iter().filter(|(path, _)| path.starts_with("host/") || path.starts_with("plugins/")) {
+    for (path, text) in
+        files("rs").into_iter().filter(|(path, _)| path.starts_with("host/") || path.starts_with("plugins/"))
+    {
         let uses = text.lines().any(|line| {
             let code = line.split("//").next().unwrap_or("");
             code.contains("unsafe {") || code.contains("unsafe impl") || code.contains("unsafe fn")
@@ -126,7 +149,12 @@ fn files_hold_one_idea_and_nothing_unfinished() {
         if lines > 700 {
             offences.push(format!("{path} has {lines} lines"));
         }
-        for mark in ["TO".to_owned() + "DO", "FIX".to_owned() + "ME", "XX".to_owned() + "X", "unimpl".to_owned() + "emented!("] {
+        for mark in [
+            "TO".to_owned() + "DO",
+            "FIX".to_owned() + "ME",
+            "XX".to_owned() + "X",
+            "unimpl".to_owned() + "emented!(",
+        ] {
             if text.contains(&mark) {
                 offences.push(format!("{path} holds {mark}"));
             }
@@ -155,7 +183,8 @@ fn the_repository_names_no_machine() {
     let mut offences = Vec::new();
     for extension in ["rs", "toml", "md", "json", "js", "py", "txt", "wit", "sh"] {
         for (path, text) in files(extension).into_iter().filter(|(path, _)| path != "tests/tidy.rs") {
-            for word in ["/work/", "/root/", "/home/", "registry.npmjs", "files.pythonhosted", "index.crates"] {
+            for word in ["/work/", "/root/", "/home/", "registry.npmjs", "files.pythonhosted", "index.crates"]
+            {
                 if text.contains(word) {
                     offences.push(format!("{path}: {word}"));
                 }

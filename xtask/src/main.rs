@@ -1,5 +1,6 @@
 //! Tasks of this repository. `cargo xtask help` lists them; every task lives in the file of its name.
 
+mod cargo;
 mod demo;
 mod packages;
 mod plugins;
@@ -17,9 +18,9 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Show the main job: a node with game servers under attack, undefended and defended.
+    /// Show the main job: a node with game servers under attack, undefended and defended
     Demo(demo::Args),
-    /// Build the plugins' components into plugins/prebuilt.
+    /// Build the plugins' components into plugins/prebuilt
     Plugins(plugins::Args),
 }
 

@@ -17,7 +17,6 @@ use ftagent_lab::player::Health;
 
 /// A server and what is known of it.
 pub(crate) struct Seat {
-    pub(crate) name: &'static str,
     pub(crate) game: Game,
     pub(crate) public: SocketAddr,
     /// Attacked by nobody; on the same port as one that is.

@@ -1,0 +1,352 @@
+//! One life of the agent, from the first look at the node to the last rule withdrawn.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ftagent_api::server;
+use ftagent_api::server::Desk;
+use ftagent_api::server::Request;
+use ftagent_api::views::Mode;
+use ftagent_capture::Interface;
+use ftagent_capture::LiveCapture;
+use ftagent_core::Engine;
+use ftagent_core::EngineConfig;
+use ftagent_discovery::Snapshot;
+use ftagent_firewall::Wall;
+use ftagent_firewall::WallStatus;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::sync::broadcast;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Part;
+use super::clock;
+use super::enforcer;
+use super::enforcer::Enforcer;
+use super::enforcer::Order;
+use super::events::Events;
+use super::folder;
+use super::folder::Change;
+use super::look;
+use super::modes::Modes;
+use super::plugins::PluginSet;
+use super::seats::Seats;
+use super::shard::Control;
+use super::shard::Shard;
+use super::shard::ShardReport;
+use super::status;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::exit::Failure;
+use crate::exit::Outcome;
+
+/// Orders and controls that may wait. The threads look at them every few milliseconds.
+const QUEUE_MAX: usize = 1_024;
+/// How long the shard may take to report before the status goes out without it.
+const REPORT_WITHIN: Duration = Duration::from_millis(500);
+
+/// Everything that the main task owns.
+struct Agent {
+    config: Config,
+    interfaces: Vec<(Interface, String)>,
+    plugins: PluginSet,
+    modes: Modes,
+    events: Events,
+    snapshot: Arc<Snapshot>,
+    controls: SyncSender<Control>,
+    orders: SyncSender<Order>,
+    wall: Arc<Mutex<Option<WallStatus>>>,
+    started: ftagent_core::time::Instant,
+}
+
+/// Builds, spawns, waits and drains.
+pub(super) async fn live(config: &Config, enforce: bool, without: Option<Part>) -> Outcome {
+    let started = clock::now();
+    let mut plugins = PluginSet::built_in(super::sandbox(config)?)?;
+    let folder = config.plugins_dir();
+    super::private_folder(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
+    for refused in plugins.load_folder(&folder) {
+        tracing::warn!("{refused}");
+    }
+    let looking = look::start(config, &plugins).await?;
+    let interfaces = look::interfaces(config, &looking.snapshot())?;
+    let (modes, warning) = Modes::open(config, enforce);
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    let events = Events::new();
+    let wall = Arc::new(Mutex::new(None));
+    let (orders, enforcer) =
+        spawn_enforcer(config, &looking.snapshot(), &interfaces, &modes, &events, &wall, without)?;
+    let (controls, shard) =
+        spawn_shard(config, &interfaces, &looking.snapshot(), &plugins, &orders, without)?;
+    let agent = Agent {
+        config: config.clone(),
+        interfaces,
+        plugins,
+        modes,
+        events,
+        snapshot: looking.snapshot(),
+        controls,
+        orders: orders.clone(),
+        wall,
+        started,
+    };
+    agent.introduce();
+    let outcome = agent.wait(looking, shard).await;
+    drain(&orders, enforcer);
+    outcome
+}
+
+/// Opens the wall here, where a failure can still stop the start, and gives it to its thread.
+fn spawn_enforcer(
+    config: &Config,
+    snapshot: &Snapshot,
+    interfaces: &[(Interface, String)],
+    modes: &Modes,
+    events: &Events,
+    status: &Arc<Mutex<Option<WallStatus>>>,
+    without: Option<Part>,
+) -> Result<(SyncSender<Order>, std::thread::JoinHandle<()>), Failure> {
+    let wall =
+        Wall::open(look::wall_config(config, snapshot, interfaces, modes.node(), without), clock::now())?;
+    let (orders, received) = sync_channel(QUEUE_MAX);
+    let enforcer = Enforcer::new(wall, received, events.clone(), status.clone());
+    let thread = std::thread::Builder::new().name("enforcer".to_owned()).spawn(|| enforcer.work())?;
+    Ok((orders, thread))
+}
+
+/// Opens the capture here for the same reason. The receiver resolves when the shard has ended, with its error.
+fn spawn_shard(
+    config: &Config,
+    interfaces: &[(Interface, String)],
+    snapshot: &Snapshot,
+    plugins: &PluginSet,
+    orders: &SyncSender<Order>,
+    without: Option<Part>,
+) -> Result<(SyncSender<Control>, oneshot::Receiver<String>), Failure> {
+    let plan = look::capture_plan(&snapshot.services, plugins);
+    let watched: Vec<_> = interfaces.iter().map(|(interface, _)| interface.clone()).collect();
+    let capture = LiveCapture::open(&watched, &plan, look::capture_options(config))?;
+    let engine = Engine::new(EngineConfig::default(), plugins.roster(), snapshot.services.clone());
+    let seats = if without == Some(Part::Plugin) { Seats::default() } else { Seats::new(&plugins.plugins()) };
+    let (controls, received) = sync_channel(QUEUE_MAX);
+    let shard = Shard { capture, engine, seats, controls: received, orders: orders.clone() };
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new().name("shard".to_owned()).spawn(move || {
+        let why = shard.work().map_or_else(|error| error.to_string(), |()| String::new());
+        // The main task may be gone already.
+        let _ = ended.send(why);
+    })?;
+    Ok((controls, end))
+}
+
+fn drain(orders: &SyncSender<Order>, enforcer: std::thread::JoinHandle<()>) {
+    // A full queue is emptied by the thread that reads it; if that is gone there is nothing to drain.
+    let _ = orders.send(Order::End);
+    if enforcer.join().is_err() {
+        tracing::error!("the enforcer panicked; what it left ends by itself within 11 s");
+    }
+}
+
+impl Agent {
+    /// The first lines: what is watched, what would happen, how to make it happen.
+    fn introduce(&self) {
+        for (interface, because) in &self.interfaces {
+            tracing::info!("watching {}: {because}", interface.name);
+        }
+        tracing::info!(
+            "{} services of {} servers",
+            self.snapshot.services.len(),
+            self.snapshot.servers.len()
+        );
+        for finding in &self.snapshot.findings {
+            tracing::warn!("{}", finding.says);
+        }
+        match self.modes.node() {
+            Mode::Observe => tracing::info!(
+                "observing: attacks are told of and counted, nothing is dropped; `ftagent mode enforce` drops, \
+                 `ftagent mode enforce --try 10m` goes back unless confirmed"
+            ),
+            Mode::Enforce => tracing::info!(
+                "enforcing; `ftagent mode observe` stops dropping, `ftagent off` takes all out"
+            ),
+        }
+    }
+
+    async fn wait(mut self, mut looking: look::Looking, mut shard: oneshot::Receiver<String>) -> Outcome {
+        let (publish, published) = watch::channel(Arc::new(self.status(None)));
+        let (requests, mut asked) = mpsc::channel(QUEUE_MAX);
+        let mut server = self.serve(published, requests)?;
+        let (_watcher, mut changes) = folder::watch(&self.config.plugins_dir())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        self.tell_services();
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(Exit::Fine),
+                _ = interrupt.recv() => return Ok(Exit::Fine),
+                why = &mut shard => return Err(anyhow::anyhow!("capture ended: {}", why.unwrap_or_default()).into()),
+                ended = &mut server => return Err(anyhow::anyhow!("the socket ended: {ended:?}").into()),
+                snapshot = looking.changed() => self.follow(snapshot),
+                Some(change) = changes.recv() => {
+                    self.change_plugin(&change);
+                    looking.reread(&self.config, &self.plugins);
+                }
+                Some(request) = asked.recv() => self.answer(request),
+                _ = second.tick() => {
+                    if self.modes.revert_if_due() {
+                        self.mode_changed();
+                    }
+                    let report = self.report().await;
+                    publish.send_replace(Arc::new(self.status(report)));
+                }
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        status: watch::Receiver<Arc<ftagent_api::views::Status>>,
+        requests: mpsc::Sender<Request>,
+    ) -> Result<JoinHandle<Result<(), ftagent_api::ApiError>>, Failure> {
+        let dir = &self.config.runtime_dir;
+        super::private_folder(dir).with_context(|| format!("failed to make {}", dir.display()))?;
+        let events: broadcast::Sender<_> = self.events.sender();
+        let socket = self.config.socket();
+        let desk = Desk { status, events, requests };
+        Ok(tokio::spawn(async move { server::serve(&socket, desk).await }))
+    }
+
+    /// The node looks different now.
+    fn follow(&mut self, snapshot: Arc<Snapshot>) {
+        if snapshot.services != self.snapshot.services {
+            tracing::info!("{} services of {} servers", snapshot.services.len(), snapshot.servers.len());
+            let about = std::collections::BTreeMap::from([("services", snapshot.services.len())]);
+            self.events.send(clock::now(), "services", &about);
+        }
+        self.snapshot = snapshot;
+        self.tell_services();
+    }
+
+    /// Tells both threads which services there are and which mode holds for them.
+    fn tell_services(&self) {
+        let services = self.snapshot.services.clone();
+        let plan = look::capture_plan(&services, &self.plugins);
+        self.control(Control::Services(services.clone(), plan));
+        let observed: HashSet<_> = services
+            .iter()
+            .filter(|service| self.modes.of(&service.server) == Mode::Observe)
+            .map(|service| service.key)
+            .collect();
+        let any_enforced = services.len() > observed.len() || self.modes.node() == Mode::Enforce;
+        let node =
+            if any_enforced { ftagent_firewall::Mode::Enforce } else { ftagent_firewall::Mode::Observe };
+        let observed = if any_enforced { observed } else { HashSet::new() };
+        if self.orders.try_send(Order::Services(services, enforcer::Modes { node, observed })).is_err() {
+            tracing::error!("the enforcer does not keep up; it learns of the services a second later");
+        }
+    }
+
+    fn mode_changed(&self) {
+        tracing::info!("{} mode", self.modes.node());
+        self.events.send(clock::now(), "mode", &self.modes.view());
+        self.tell_services();
+    }
+
+    fn change_plugin(&mut self, change: &Change) {
+        let at = match change {
+            Change::Came(path) => match self.plugins.load_file(path) {
+                Ok(at) => at,
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    let about = std::collections::BTreeMap::from([("refused", error.to_string())]);
+                    self.events.send(clock::now(), "plugin", &about);
+                    return;
+                }
+            },
+            Change::Went(path) => match self.plugins.forget_file(path) {
+                Some(at) => at,
+                None => return,
+            },
+        };
+        let Some(plugin) = self.plugins.plugins().get(at).cloned() else { return };
+        let seat = plugin.seat().inspect_err(|error| tracing::error!("{error}")).ok();
+        self.control(Control::Plugin { at, roster: self.plugins.roster(), seat });
+        let manifest = plugin.manifest();
+        tracing::info!("plugin {} {} is in use", manifest.name, manifest.version);
+        let about =
+            std::collections::BTreeMap::from([("name", &manifest.name), ("version", &manifest.version)]);
+        self.events.send(clock::now(), "plugin", &about);
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Mode { change, reply } => {
+                let known = |server: &String| self.snapshot.services.iter().any(|s| *s.server == **server);
+                let changed = match &change.server {
+                    Some(server) if !known(server) => {
+                        Err(format!("no server `{server}`; `ftagent services` lists them"))
+                    }
+                    _ => self.modes.change(&change),
+                };
+                if changed.is_ok() {
+                    self.mode_changed();
+                }
+                // Whoever asked may have left.
+                let _ = reply.send(changed.map(|()| self.modes.view()));
+            }
+            Request::Explain { address, reply } => {
+                let (explained, explanation) = oneshot::channel();
+                self.control(Control::Explain(address, explained));
+                let leases = self.leases_of(address);
+                tokio::spawn(async move {
+                    let Ok(explanation) = explanation.await else { return };
+                    // Whoever asked may have left.
+                    let _ = reply.send(status::explained(&explanation, leases));
+                });
+            }
+        }
+    }
+
+    fn leases_of(&self, address: std::net::IpAddr) -> serde_json::Value {
+        let wall = self.wall.lock().unwrap_or_else(PoisonError::into_inner);
+        let leases = wall.iter().flat_map(|wall| &wall.leases).filter(|lease| lease.source == address);
+        serde_json::to_value(leases.collect::<Vec<_>>()).unwrap_or_default()
+    }
+
+    fn control(&self, control: Control) {
+        if self.controls.try_send(control).is_err() {
+            tracing::error!("the capture thread does not keep up");
+        }
+    }
+
+    async fn report(&self) -> Option<ShardReport> {
+        let (reply, report) = oneshot::channel();
+        self.control(Control::Report(reply));
+        tokio::time::timeout(REPORT_WITHIN, report).await.ok()?.ok()
+    }
+
+    fn status(&self, report: Option<ShardReport>) -> ftagent_api::views::Status {
+        let wall = self.wall.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        status::view(&status::Parts {
+            started: self.started,
+            modes: &self.modes,
+            interfaces: &self.interfaces,
+            snapshot: &self.snapshot,
+            plugins: &self.plugins,
+            report: report.as_ref(),
+            wall: wall.as_ref(),
+        })
+    }
+}

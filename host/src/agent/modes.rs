@@ -1,0 +1,124 @@
+//! Which mode holds, live and remembered.
+
+use std::path::PathBuf;
+
+use ftagent_api::views::Mode;
+use ftagent_api::views::ModeChange;
+use ftagent_api::views::ModeView;
+
+use crate::config::Config;
+use crate::state;
+use crate::state::Remembered;
+
+/// The modes of this node.
+pub(crate) struct Modes {
+    remembered: Remembered,
+    state_dir: PathBuf,
+}
+
+impl Modes {
+    /// What was remembered, else what the configuration says. The second value is a warning for the log.
+    pub(crate) fn open(config: &Config, enforce: bool) -> (Self, Option<String>) {
+        let (read, warning) = match Remembered::read(&config.state_dir) {
+            Ok(read) => (read, None),
+            Err(warning) => (None, Some(warning)),
+        };
+        let mut remembered = read.unwrap_or_else(|| Remembered::first(config.mode, config.servers.clone()));
+        remembered.revert_if_due();
+        if enforce {
+            remembered.mode = Mode::Enforce;
+            remembered.reverts = None;
+        }
+        (Self { remembered, state_dir: config.state_dir.clone() }, warning)
+    }
+
+    /// The mode of a server.
+    pub(crate) fn of(&self, server: &str) -> Mode {
+        self.remembered.servers.get(server).copied().unwrap_or(self.remembered.mode)
+    }
+
+    /// The node's mode.
+    pub(crate) fn node(&self) -> Mode {
+        self.remembered.mode
+    }
+
+    /// Changes it and remembers that; the same change without a time confirms a tried one.
+    pub(crate) fn change(&mut self, change: &ModeChange) -> Result<(), String> {
+        match (&change.server, change.try_seconds) {
+            (Some(_), Some(_)) => return Err("--try is for the whole node; leave out --server".to_owned()),
+            (Some(server), None) => {
+                self.remembered.servers.insert(server.clone(), change.mode);
+            }
+            (None, None) => {
+                self.remembered.mode = change.mode;
+                self.remembered.reverts = None;
+            }
+            (None, Some(seconds)) => {
+                let before = self.remembered.reverts.map_or(self.remembered.mode, |(_, before)| before);
+                self.remembered.reverts = Some((state::unix_seconds().saturating_add(seconds), before));
+                self.remembered.mode = change.mode;
+            }
+        }
+        self.remembered
+            .write(&self.state_dir)
+            .map_err(|error| format!("changed, but not remembered: {error:#}"))
+    }
+
+    /// Goes back if a tried mode was not confirmed in time; says whether it did.
+    pub(crate) fn revert_if_due(&mut self) -> bool {
+        let reverted = self.remembered.revert_if_due();
+        if reverted {
+            // Not being remembered is not worse than before: the next start finds the time long past.
+            let _ = self.remembered.write(&self.state_dir);
+        }
+        reverted
+    }
+
+    /// What people are shown.
+    pub(crate) fn view(&self) -> ModeView {
+        ModeView {
+            node: self.remembered.mode,
+            servers: self.remembered.servers.clone(),
+            reverts_in_seconds: self.remembered.reverts_in_seconds(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(mode: Mode, server: Option<&str>, try_seconds: Option<u64>) -> ModeChange {
+        ModeChange { mode, server: server.map(str::to_owned), try_seconds }
+    }
+
+    fn modes(dir: &std::path::Path) -> Modes {
+        Modes::open(&Config { state_dir: dir.to_path_buf(), ..Config::default() }, false).0
+    }
+
+    #[test]
+    fn a_change_is_remembered() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut first = modes(dir.path());
+        assert_eq!(first.node(), Mode::Observe);
+        first.change(&change(Mode::Enforce, None, None)).expect("writable");
+        first.change(&change(Mode::Observe, Some("lobby"), None)).expect("writable");
+        let second = modes(dir.path());
+        assert_eq!(second.node(), Mode::Enforce);
+        assert_eq!(second.of("lobby"), Mode::Observe);
+        assert_eq!(second.of("other"), Mode::Enforce);
+    }
+
+    #[test]
+    fn a_tried_mode_goes_back_unless_confirmed() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut tried = modes(dir.path());
+        tried.change(&change(Mode::Enforce, None, Some(0))).expect("writable");
+        assert!(tried.revert_if_due());
+        assert_eq!(tried.node(), Mode::Observe);
+        tried.change(&change(Mode::Enforce, None, Some(0))).expect("writable");
+        tried.change(&change(Mode::Enforce, None, None)).expect("writable");
+        assert!(!tried.revert_if_due());
+        assert_eq!(tried.node(), Mode::Enforce);
+    }
+}
