@@ -98,10 +98,13 @@ impl Client {
         Ok(running)
     }
 
-    /// One container; `None` if it went away meanwhile.
+    /// One container; `None` if it went away or ended meanwhile: Docker lists it a moment longer, without its ports.
     pub(crate) async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, Error> {
         match self.docker.inspect_container(id, None).await {
-            Ok(container) => Ok(Some(container)),
+            Ok(container) => {
+                let ended = container.state.as_ref().and_then(|state| state.running) == Some(false);
+                Ok((!ended).then_some(container))
+            }
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(source) => Err(Error::Docker { op: "describe a container", source }),
         }

@@ -41,7 +41,14 @@ impl Servers {
                 known.state = State::Stopped { since: now };
             }
         }
-        for (name, container_id, container) in running {
+        for (name, container_id, mut container) in running {
+            // Ports do not vanish while a container runs; one that is just being stopped has already lost them.
+            if let Some(before) = self.known.get(&name)
+                && before.container_id == container_id
+                && container.bindings.is_empty()
+            {
+                container = before.container.clone();
+            }
             self.known.insert(name, Known { container_id, container, state: State::Running });
         }
         self.forget(now, keep_stopped);

@@ -150,7 +150,7 @@ async fn servers_are_followed_within_a_second() {
     assert_eq!(
         lines(&found, RUST.uuid),
         [
-            "203.0.113.10:28015/tcp query generic",
+            "203.0.113.10:28015/tcp game generic",
             "203.0.113.10:28015/udp game rust",
             "203.0.113.10:28016/tcp rcon rust",
             "203.0.113.10:28016/udp rcon generic",

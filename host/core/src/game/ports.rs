@@ -189,7 +189,11 @@ fn place<'p>(profile: &'p Profile, facts: &ContainerFacts) -> Vec<Placed<'p>> {
         if rule.when.as_ref().is_some_and(|when| !is_yes(facts.env.get(&**when))) {
             continue;
         }
-        let variable = rule.variables.iter().find_map(|name| port_in(&facts.env, name));
+        let mut variable = rule.variables.iter().find_map(|name| port_in(&facts.env, name));
+        if at == 0 {
+            // Where a query port is set to the game port, it stays the game port.
+            variable = variable.or(game);
+        }
         let offset = if at == 0 { Some(0) } else { rule.offset };
         let beside = offset
             .and_then(|offset| i32::from(game?).checked_add(offset))

@@ -144,6 +144,14 @@ fn the_servers_own_variables_come_before_offsets_and_defaults() {
 }
 
 #[test]
+fn a_query_port_that_is_the_game_port_stays_the_game_port() {
+    let file = VALHEIM.replace("offset = 1", "port = 2457\nvariables = [\"QUERY_PORT\"]");
+    let server = facts("games:valheim", &[("SERVER_PORT", "7000"), ("QUERY_PORT", "7000")], &[7000]);
+    let want = ["7000/tcp game generic", "7000/udp game generic"];
+    check(&[("valheim.toml", &file)], &server, "valheim", &want);
+}
+
+#[test]
 fn switches_that_contain_port_are_no_ports() {
     let env = [("SERVER_PORT", "1"), ("PORTFORWARD_ENABLE", "1"), ("RCON_PORT", ""), ("APP_PORT", "-1")];
     let found = check(

@@ -16,10 +16,10 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 /// The node's two addresses, so that two servers can use one port.
-pub const ADDRESSES: [&str; 2] = ["203.0.113.10", "203.0.113.11"];
+pub(crate) const ADDRESSES: [&str; 2] = ["203.0.113.10", "203.0.113.11"];
 
 /// The node's IPv6 address.
-pub const ADDRESS_V6: &str = "2001:db8::10";
+pub(crate) const ADDRESS_V6: &str = "2001:db8::10";
 
 /// Not what another program of this name in the search path may be.
 const DOCKER: &str = "/usr/bin/docker";
@@ -27,7 +27,7 @@ const DOCKERD: &str = "/usr/sbin/dockerd";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-pub struct Node {
+pub(crate) struct Node {
     namespace: String,
     folder: tempfile::TempDir,
     dockerd: Option<Child>,
@@ -35,7 +35,7 @@ pub struct Node {
 
 impl Node {
     /// A namespace with two addresses, a running dockerd, Wings' network and one image.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "this test makes network namespaces and needs root");
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("ftd{}x{number}", std::process::id());
@@ -65,12 +65,15 @@ impl Node {
     }
 
     /// Where dockerd listens.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("docker.sock")
     }
 
-    pub fn start_dockerd(&mut self) {
+    pub(crate) fn start_dockerd(&mut self) {
         let folder = self.folder.path();
+        // Its own settings, so that the machine's do not count.
+        let settings = folder.join("daemon.json");
+        std::fs::write(&settings, "{}").expect("a settings file");
         // `ip netns exec` would hide /sys/fs/cgroup.
         let child = Command::new("nsenter")
             .arg(format!("--net=/run/netns/{}", self.namespace))
@@ -79,7 +82,8 @@ impl Node {
             .arg(format!("--exec-root={}", folder.join("exec").display()))
             .arg(format!("--pidfile={}", folder.join("docker.pid").display()))
             .arg(format!("--host=unix://{}", self.socket().display()))
-            .args(["--iptables=true", "--storage-driver=vfs", "--config-file=/dev/null"])
+            .args(["--iptables=true", "--storage-driver=vfs"])
+            .arg(format!("--config-file={}", settings.display()))
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(folder.join("dockerd.log")).expect("a log file"))
             .spawn()
@@ -88,12 +92,14 @@ impl Node {
         let start = Instant::now();
         while !self.try_docker(&["version"]).status.success() {
             let log = || std::fs::read_to_string(folder.join("dockerd.log")).unwrap_or_default();
+            let ended = self.dockerd.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(ended.is_none(), "dockerd ended:\n{}", log());
             assert!(start.elapsed() < Duration::from_secs(60), "dockerd does not answer:\n{}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    pub fn stop_dockerd(&mut self) {
+    pub(crate) fn stop_dockerd(&mut self) {
         let Some(mut child) = self.dockerd.take() else { return };
         // nsenter without --fork becomes dockerd, so this is dockerd's own id.
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
@@ -109,7 +115,7 @@ impl Node {
     }
 
     /// Runs the docker command and returns what it printed.
-    pub fn docker(&self, args: &[&str]) -> String {
+    pub(crate) fn docker(&self, args: &[&str]) -> String {
         let output = self.try_docker(args);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "docker {args:?}: {error}");
@@ -139,7 +145,7 @@ impl Node {
     }
 
     /// Starts a server as Wings does: a container made anew, named after the server, TCP and UDP published.
-    pub fn wings(&self, server: &Server<'_>) {
+    pub(crate) fn wings(&self, server: &Server<'_>) {
         self.try_docker(&["rm", "-f", server.uuid]);
         let mut args: Vec<String> = vec![
             "run".into(),
@@ -178,13 +184,13 @@ impl Node {
 
 /// What a panel says about one server.
 #[derive(Clone, Copy)]
-pub struct Server<'s> {
-    pub uuid: &'s str,
-    pub panel: &'s str,
-    pub image: &'s str,
-    pub at: &'s [(&'s str, u16)],
-    pub env: &'s [(&'s str, &'s str)],
-    pub host_network: bool,
+pub(crate) struct Server<'s> {
+    pub(crate) uuid: &'s str,
+    pub(crate) panel: &'s str,
+    pub(crate) image: &'s str,
+    pub(crate) at: &'s [(&'s str, u16)],
+    pub(crate) env: &'s [(&'s str, &'s str)],
+    pub(crate) host_network: bool,
 }
 
 impl Drop for Node {
