@@ -33,10 +33,9 @@
   (alias core export $main "memory" (core memory $memory))
   (alias core export $main "classify" (core func $core-classify))
   (alias core export $main "cabi_realloc" (core func $realloc))
-  (alias core export $main "cabi_post_classify" (core func $post))
   (func $classify
     (param "sources" (list $source)) (param "flows" (list $flow)) (param "packets" (list $packet)) (param "payloads" (list u8))
     (result $answer)
-    (canon lift (core func $core-classify) (memory $memory) (realloc $realloc) (post-return $post)))
+    (canon lift (core func $core-classify) (memory $memory) (realloc $realloc)))
   (export "{{export}}" (func $classify))
 )

@@ -1,12 +1,17 @@
 ;; What every guest's module begins with: memory, the canonical ABI's allocator, and the pieces of an honest answer.
 ;; Memory: 0..64 the answer, 4096..53248 zeroed opinions for up to 4096 packets, from 65536 on the bump allocator,
-;; which starts anew after each call.
+;; which starts anew with the first list of the next call. That spares a `post-return` call, 50 ns.
 (memory $memory (export "memory") 4)
 (global $top (mut i32) (i32.const 65536))
+(global $answered (mut i32) (i32.const 0))
 (global $calls (mut i32) (i32.const 0))
 
 (func $reserve (param $align i32) (param $bytes i32) (result i32)
   (local $at i32) (local $end i32)
+  (if (global.get $answered)
+    (then
+      (global.set $top (i32.const 65536))
+      (global.set $answered (i32.const 0))))
   (local.set $at
     (i32.and
       (i32.add (global.get $top) (i32.sub (local.get $align) (i32.const 1)))
@@ -23,9 +28,6 @@
 
 (func $cabi_realloc (export "cabi_realloc") (param $old i32) (param $old-bytes i32) (param $align i32) (param $bytes i32) (result i32)
   (call $reserve (local.get $align) (local.get $bytes)))
-
-(func $cabi_post_classify (export "cabi_post_classify") (param $answer i32)
-  (global.set $top (i32.const 65536)))
 
 ;; Writes one list of the answer: its place and its length.
 (func $list (param $at i32) (param $start i32) (param $count i32)
@@ -52,4 +54,5 @@
   (call $list (i32.const 0) (i32.const 4096) (local.get $pn))
   (call $list (i32.const 8) (call $notes (local.get $f) (local.get $fn) (i32.const 48)) (local.get $fn))
   (call $list (i32.const 16) (call $notes (local.get $s) (local.get $sn) (i32.const 16)) (local.get $sn))
+  (global.set $answered (i32.const 1))
   (i32.const 0))

@@ -26,15 +26,17 @@ const SAMPLES: u32 = 60;
 const SAMPLE: Duration = Duration::from_millis(3);
 const PAYLOAD_BYTES: usize = 64;
 
-const MANIFEST: &[u8] = b"name = 'judges-nothing'\nversion = '1'\ncontract = '1'\nlicense = 'MIT'\nsummary = 'Nothing'\n";
+const MANIFEST: &[u8] =
+    b"name = 'judges-nothing'\nversion = '1'\ncontract = '1'\nlicense = 'MIT'\nsummary = 'Nothing'\n";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let component = component()?;
     let folder = std::env::temp_dir().join(format!("ftagent-crossing-{}", std::process::id()));
     let cold = start(&folder, &component);
-    // The cache writes behind our back.
+    // The cache writes on a thread of its own.
     std::thread::sleep(Duration::from_millis(200));
     let warm = start(&folder, &component);
+    std::thread::sleep(Duration::from_millis(200));
     std::fs::remove_dir_all(&folder)?;
     println!("start, nothing compiled yet  {:>8.2} ms", cold?.as_secs_f64() * 1e3);
     println!("start, compile cache warm    {:>8.2} ms", warm?.as_secs_f64() * 1e3);
@@ -46,14 +48,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for (shape, packets_a_flow) in [("4 packets a flow", 4), ("all flows new", 1)] {
             let batch = batch(packets, packets_a_flow);
             let mut seat = plugin.seat()?;
-            let ns = quickest(|answer| seat.classify(Instant::START, &batch, answer).map_err(|why| format!("{why:?}")))?;
+            let ns = quickest(|answer| {
+                seat.classify(Instant::START, &batch, answer).map_err(|why| format!("{why:?}"))
+            })?;
             let (ns, copy_ns) = (ns / packets as f64, quickest(copying(&batch))? / packets as f64);
             let verdict = match target_ns {
                 0.0 => String::new(),
                 target if ns <= target => format!("within {target}"),
                 target => format!("ABOVE {target}"),
             };
-            println!("batch {packets:>4}, {shape:<16}  {ns:>8.2} ns/packet, of which copying {copy_ns:>5.2}  {verdict}");
+            println!(
+                "batch {packets:>4}, {shape:<16}  {ns:>8.2} ns/packet, of which copying {copy_ns:>5.2}  {verdict}"
+            );
         }
     }
     Ok(())
@@ -114,7 +120,11 @@ fn batch(packets: u32, packets_a_flow: u32) -> Batch {
         sources: (0..flows).map(|at| SourceRow { note: at.into(), flows: 1, reserved: 0 }).collect(),
         flows: (0..flows).map(|at| FlowRow { note: at.into(), source: at, ..FlowRow::default() }).collect(),
         packets: (0..packets)
-            .map(|at| PacketRow { flow: at / packets_a_flow, payload_start: payload(at), ..PacketRow::default() })
+            .map(|at| PacketRow {
+                flow: at / packets_a_flow,
+                payload_start: payload(at),
+                ..PacketRow::default()
+            })
             .collect(),
         payloads: vec![0x5a; packets as usize * PAYLOAD_BYTES],
     }

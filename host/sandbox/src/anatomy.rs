@@ -98,12 +98,16 @@ fn set_type_names_apart(bytes: &[u8], found: &mut Anatomy<'_>) -> wasmparser::Re
         return Ok(());
     }
     let types = Validator::new().validate_all(bytes)?;
-    let is_type_name = |name: &String| match types.as_ref().component_item_for_import(name).map(|item| item.ty) {
-        Some(ComponentEntityType::Instance(id)) => types[id].exports.values().all(|item| is_plain_type(&item.ty)),
-        Some(other) => is_plain_type(&other),
-        None => false,
-    };
-    (found.type_names, found.imports) = std::mem::take(&mut found.imports).into_iter().partition(is_type_name);
+    let is_type_name =
+        |name: &String| match types.as_ref().component_item_for_import(name).map(|item| item.ty) {
+            Some(ComponentEntityType::Instance(id)) => {
+                types[id].exports.values().all(|item| is_plain_type(&item.ty))
+            }
+            Some(other) => is_plain_type(&other),
+            None => false,
+        };
+    (found.type_names, found.imports) =
+        std::mem::take(&mut found.imports).into_iter().partition(is_type_name);
     Ok(())
 }
 

@@ -61,6 +61,11 @@ impl Contract {
     }
 }
 
+/// Gives back the memory of an answer that nobody needs any more, for the next one on this thread.
+pub(crate) fn recycle(answer: Answer) {
+    v1::recycle(answer);
+}
+
 /// What belongs to an instance beside its memory: the bounds of that memory.
 pub(crate) type Store = wasmtime::Store<StoreLimits>;
 

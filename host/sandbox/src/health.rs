@@ -176,7 +176,14 @@ mod tests {
 
     #[test]
     fn good_work_is_forgiven() {
-        check(&[(0, None), (1, None), (2, Some(1_002)), (11_100, None), (11_101, None), (11_102, Some(12_102))]);
+        check(&[
+            (0, None),
+            (1, None),
+            (2, Some(1_002)),
+            (11_100, None),
+            (11_101, None),
+            (11_102, Some(12_102)),
+        ]);
     }
 
     #[test]

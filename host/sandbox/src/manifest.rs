@@ -37,7 +37,7 @@
 //! reason = "empty"
 //! transport = "udp"
 //! payload-bytes = { min = 0, max = 0 } # each condition is optional, one is needed
-//! bytes = [{ offset = 0, hex = "ff ff", mask = "ff f0" }]
+//! bytes = [{ offset = 0, hex = "ff f0", mask = "ff f0" }]
 //! source-port = 123                    # and for tcp: tcp-flags = { mask = 0x3f, value = 0 }, without-options = true
 //!
 //! [[games]]                            # whole catalogue entries, kept as they are
@@ -95,7 +95,10 @@ pub fn contract(text: &str) -> Option<String> {
 pub fn read(text: &str) -> Result<Manifest, Vec<Fault>> {
     let mut faults = Faults::of(text);
     if text.len() > limits::MANIFEST_BYTES {
-        faults.note(0..0, format!("a manifest has at most {} bytes, this one {}", limits::MANIFEST_BYTES, text.len()));
+        faults.note(
+            0..0,
+            format!("a manifest has at most {} bytes, this one {}", limits::MANIFEST_BYTES, text.len()),
+        );
         return Err(faults.take());
     }
     let (document, errors) = DeTable::parse_recoverable(text);
@@ -106,7 +109,8 @@ pub fn read(text: &str) -> Result<Manifest, Vec<Fault>> {
     if !errors.is_empty() {
         return Err(faults.take());
     }
-    let manifest = document_of(Table::new(document.get_ref(), document.span(), "the manifest"), text, &mut faults);
+    let manifest =
+        document_of(Table::new(document.get_ref(), document.span(), "the manifest"), text, &mut faults);
     match faults.take() {
         faults if faults.is_empty() => Ok(manifest),
         faults => Err(faults),
@@ -263,8 +267,11 @@ fn shape_of(table: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> Shape {
             faults.note(table.span_of(key), format!("`{key}` is for `transport = \"tcp\"`"));
         }
     }
-    let says_something =
-        payload_bytes.is_some() || !bytes.is_empty() || tcp_flags.is_some() || without_options || source_port.is_some();
+    let says_something = payload_bytes.is_some()
+        || !bytes.is_empty()
+        || tcp_flags.is_some()
+        || without_options
+        || source_port.is_some();
     if !says_something {
         faults.note(table.span(), "this shape would match every packet");
     }

@@ -80,7 +80,8 @@ impl Plugin {
         let (mut store, instance) =
             plugin.instantiate().map_err(|cause| Refusal::CannotStart { says: format!("{cause:#}") })?;
         let typed = contract.function(&mut store, &instance);
-        typed.map_err(|cause| Refusal::Contract { contract: contract.major(), says: format!("{cause:#}") })?;
+        typed
+            .map_err(|cause| Refusal::Contract { contract: contract.major(), says: format!("{cause:#}") })?;
         Ok(plugin)
     }
 
@@ -155,7 +156,9 @@ pub fn inspect(bytes: &[u8]) -> Inspection {
     let (found, outcome) = anatomy::read(bytes);
     let (manifest, refusal) = match outcome.and_then(|()| check(&found)) {
         Ok((manifest, _)) => (Some(manifest), None),
-        Err(refusal) => (manifest_text(&found).ok().and_then(|text| manifest::read(text).ok()), Some(refusal)),
+        Err(refusal) => {
+            (manifest_text(&found).ok().and_then(|text| manifest::read(text).ok()), Some(refusal))
+        }
     };
     Inspection {
         digest: Digest::of(bytes),
@@ -192,7 +195,11 @@ fn manifest_text<'a>(found: &Anatomy<'a>) -> Result<&'a str, Refusal> {
         many => return Err(Refusal::ManyManifests { count: many.len() }),
     };
     str::from_utf8(bytes).map_err(|cause| {
-        let fault = Fault { line: 1, column: cause.valid_up_to() + 1, says: "the manifest is no UTF-8 text".to_owned() };
+        let fault = Fault {
+            line: 1,
+            column: cause.valid_up_to() + 1,
+            says: "the manifest is no UTF-8 text".to_owned(),
+        };
         Refusal::Manifest { faults: vec![fault] }
     })
 }

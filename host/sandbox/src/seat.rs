@@ -17,6 +17,7 @@ use wasmtime::Trap;
 
 use crate::contract::Classify;
 use crate::contract::Store;
+use crate::contract::recycle;
 use crate::health::Health;
 use crate::health::Record;
 use crate::limits;
@@ -66,7 +67,7 @@ impl Seat {
         match self.ask(batch) {
             Ok(given) => {
                 self.record.answered();
-                *answer = given;
+                recycle(std::mem::replace(answer, given));
                 Ok(())
             }
             Err(Failure { why, says }) => {
@@ -81,7 +82,8 @@ impl Seat {
         let live = match &mut self.instance {
             Some(live) => live,
             empty => {
-                let missing = |cause: wasmtime::Error| Failure { why: NoOpinion::Missing, says: format!("{cause:#}") };
+                let missing =
+                    |cause: wasmtime::Error| Failure { why: NoOpinion::Missing, says: format!("{cause:#}") };
                 empty.insert(self.plugin.start().map_err(missing)?)
             }
         };
@@ -142,7 +144,8 @@ const ECHOED: u8 = 1;
 
 /// Without a branch, so that the compiler checks several opinions at once.
 fn is_honest(opinion: &OpinionRow, reasons: u16) -> bool {
-    let known = (opinion.judgement <= HOSTILE) & (opinion.class <= Class::Control as u8) & (opinion.proof <= ECHOED);
+    let known =
+        (opinion.judgement <= HOSTILE) & (opinion.class <= Class::Control as u8) & (opinion.proof <= ECHOED);
     let reasoned = (opinion.reason <= reasons) & ((opinion.judgement != HOSTILE) | (opinion.reason != 0));
     let reserved = (opinion.reserved_a == 0) & (opinion.reserved_b == 0);
     known & reasoned & reserved

@@ -7,10 +7,14 @@
 //!
 //! What must stay true: a row has no padding (`Pod`), its size and alignment are those of the generated type
 //! (checked when this compiles), the component's types are checked by the generated code, and the bytes are equal
-//! to those that the generated code writes (`tests/guests.rs` sends random rows both ways).
+//! to those that the generated code writes (a test sends random rows both ways).
 
-#![expect(unsafe_code, reason = "wasmtime's `Lower` and `Lift` are unsafe traits; copying whole lists needs our own")]
+#![expect(
+    unsafe_code,
+    reason = "wasmtime's `Lower` and `Lift` are unsafe traits; copying whole lists needs our own"
+)]
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use bytemuck::Pod;
@@ -23,6 +27,11 @@ use ftagent_core::question::PacketRow;
 use ftagent_core::question::SourceRow;
 use wasmtime::Result;
 use wasmtime::bail;
+use wasmtime::component::__internal::CanonicalAbiInfo;
+use wasmtime::component::__internal::InstanceType;
+use wasmtime::component::__internal::InterfaceType;
+use wasmtime::component::__internal::LiftContext;
+use wasmtime::component::__internal::LowerContext;
 use wasmtime::component::ComponentType;
 use wasmtime::component::Func;
 use wasmtime::component::Instance;
@@ -30,17 +39,14 @@ use wasmtime::component::Lift;
 use wasmtime::component::Lower;
 use wasmtime::component::TypedFunc;
 use wasmtime::component::WasmList;
-use wasmtime::component::__internal::CanonicalAbiInfo;
-use wasmtime::component::__internal::InstanceType;
-use wasmtime::component::__internal::InterfaceType;
-use wasmtime::component::__internal::LiftContext;
-use wasmtime::component::__internal::LowerContext;
 use wasmtime::format_err;
 
 use super::Store;
 
 #[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
-compile_error!("rows cross the sandbox as they stand in memory: only 64-bit little-endian machines are supported");
+compile_error!(
+    "rows cross the sandbox as they stand in memory: only 64-bit little-endian machines are supported"
+);
 
 /// The types and their checks, generated from the contract itself.
 mod generated {
@@ -61,9 +67,23 @@ pub(super) const CLASSIFY: &str = "classify";
 pub(crate) struct Function(Func);
 
 pub(super) fn function(store: &mut Store, instance: &Instance) -> Result<Function> {
-    let func = instance.get_func(&mut *store, CLASSIFY).ok_or_else(|| format_err!("no function `{CLASSIFY}`"))?;
+    let func =
+        instance.get_func(&mut *store, CLASSIFY).ok_or_else(|| format_err!("no function `{CLASSIFY}`"))?;
     let _checked: Typed<'_> = func.typed(&*store)?;
     Ok(Function(func))
+}
+
+thread_local! {
+    /// An earlier answer, whose memory the next one takes over: allocating and freeing six lists costs as much as
+    /// copying a small batch. wasmtime gives `Lift` no other way to what belongs to the caller.
+    static SPARE: Cell<Answer> = const { Cell::new(EMPTY) };
+}
+
+const EMPTY: Answer = Answer { opinions: Vec::new(), flow_notes: Vec::new(), source_notes: Vec::new() };
+
+/// Takes over the memory of an answer that nobody needs any more.
+pub(super) fn recycle(answer: Answer) {
+    SPARE.set(answer);
 }
 
 /// Asks. The answer has the plugin's own lengths and numbers; only its layout is known to be right.
@@ -144,7 +164,12 @@ unsafe impl<R: Flat> Lower for Row<R> {
         bail!("rows cross in lists only")
     }
 
-    fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, offset: usize) -> Result<()> {
+    fn linear_lower_to_memory<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        offset: usize,
+    ) -> Result<()> {
         Self::linear_store_list_to_memory(cx, ty, offset, std::slice::from_ref(self))
     }
 
@@ -163,12 +188,18 @@ unsafe impl<R: Flat> Lower for Row<R> {
 
 // SAFETY: every bit pattern is a row (`Pod`), and `bytes` are as many as the record has.
 unsafe impl<R: Flat> Lift for Row<R> {
-    fn linear_lift_from_flat(_cx: &mut LiftContext<'_>, _ty: InterfaceType, _src: &Self::Lower) -> Result<Self> {
+    fn linear_lift_from_flat(
+        _cx: &mut LiftContext<'_>,
+        _ty: InterfaceType,
+        _src: &Self::Lower,
+    ) -> Result<Self> {
         bail!("rows cross in lists only")
     }
 
     fn linear_lift_from_memory(_cx: &mut LiftContext<'_>, _ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
-        bytemuck::try_pod_read_unaligned(bytes).map(Self).map_err(|cause| format_err!("lifting a row: {cause}"))
+        bytemuck::try_pod_read_unaligned(bytes)
+            .map(Self)
+            .map_err(|cause| format_err!("lifting a row: {cause}"))
     }
 }
 
@@ -188,7 +219,11 @@ unsafe impl ComponentType for Lifted {
 
 // SAFETY: only integers are read, from slices whose bounds are checked.
 unsafe impl Lift for Lifted {
-    fn linear_lift_from_flat(_cx: &mut LiftContext<'_>, _ty: InterfaceType, _src: &Self::Lower) -> Result<Self> {
+    fn linear_lift_from_flat(
+        _cx: &mut LiftContext<'_>,
+        _ty: InterfaceType,
+        _src: &Self::Lower,
+    ) -> Result<Self> {
         // Six flat values are more than the canonical ABI returns in registers, so an answer is always in memory.
         bail!("an answer is returned in memory only")
     }
@@ -199,11 +234,11 @@ unsafe impl Lift for Lifted {
         let (opinions, flow_notes, source_notes) = (fields[0].ty, fields[1].ty, fields[2].ty);
         let (pairs, rest) = bytes.as_chunks::<LIST_BYTES>();
         let ([first, second, third], []) = (pairs, rest) else { bail!("an answer is three lists") };
-        Ok(Self(Answer {
-            opinions: list::<OpinionRow, Row<OpinionRow>>(cx, opinions, first)?,
-            flow_notes: list::<u64, u64>(cx, flow_notes, second)?,
-            source_notes: list::<u64, u64>(cx, source_notes, third)?,
-        }))
+        let mut answer = SPARE.replace(EMPTY);
+        copy_list::<OpinionRow, Row<OpinionRow>>(cx, opinions, first, &mut answer.opinions)?;
+        copy_list::<u64, u64>(cx, flow_notes, second, &mut answer.flow_notes)?;
+        copy_list::<u64, u64>(cx, source_notes, third, &mut answer.source_notes)?;
+        Ok(Self(answer))
     }
 }
 
@@ -212,16 +247,29 @@ const LIST_BYTES: usize = 8;
 
 /// Copies one list of `L`, whose items are `R` in memory. wasmtime's own [`WasmList`] checks that it lies in memory
 /// and is aligned, and charges its bytes to what the plugin may return, before anything is copied.
-fn list<R: Pod, L: Lift>(cx: &mut LiftContext<'_>, ty: InterfaceType, pair: &[u8; LIST_BYTES]) -> Result<Vec<R>> {
+fn copy_list<R: Pod, L: Lift>(
+    cx: &mut LiftContext<'_>,
+    ty: InterfaceType,
+    pair: &[u8; LIST_BYTES],
+    into: &mut Vec<R>,
+) -> Result<()> {
     const { assert!(size_of::<R>() == <L as ComponentType>::SIZE32) };
     WasmList::<L>::linear_lift_from_memory(cx, ty, pair)?;
     let (words, _) = pair.as_chunks::<4>();
     let word = |at: usize| usize::try_from(u32::from_le_bytes(words[at]));
     let (start, count) = (word(0)?, word(1)?);
-    let bytes = count.checked_mul(size_of::<R>()).and_then(|len| cx.memory().get(start..start.checked_add(len)?));
+    let bytes =
+        count.checked_mul(size_of::<R>()).and_then(|len| cx.memory().get(start..start.checked_add(len)?));
     let bytes = bytes.ok_or_else(|| format_err!("a list lies outside the plugin's memory"))?;
     match bytemuck::try_cast_slice(bytes) {
-        Ok(items) => Ok(items.to_vec()),
+        Ok(items) => {
+            into.clear();
+            into.extend_from_slice(items);
+            Ok(())
+        }
         Err(cause) => bail!("lifting a list: {cause}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,12 @@ impl<'d, 'i> Table<'d, 'i> {
     }
 
     /// A list of texts, empty if it is not there.
-    pub(super) fn sentences(&mut self, key: &'static str, most: usize, faults: &mut Faults<'_>) -> Vec<Arc<str>> {
+    pub(super) fn sentences(
+        &mut self,
+        key: &'static str,
+        most: usize,
+        faults: &mut Faults<'_>,
+    ) -> Vec<Arc<str>> {
         let mut texts = Vec::new();
         for item in self.array(key, most, faults) {
             match item.get_ref().as_str() {
@@ -101,7 +106,9 @@ impl<'d, 'i> Table<'d, 'i> {
                     check_sentence(key, text, item.span(), faults);
                     texts.push(Arc::from(text));
                 }
-                None => faults.note(item.span(), format!("`{key}` is a list of strings, not of {}", kind(item))),
+                None => {
+                    faults.note(item.span(), format!("`{key}` is a list of strings, not of {}", kind(item)))
+                }
             }
         }
         texts
@@ -116,7 +123,12 @@ impl<'d, 'i> Table<'d, 'i> {
         switch
     }
 
-    pub(super) fn number<N>(&mut self, key: &'static str, range: RangeInclusive<N>, faults: &mut Faults<'_>) -> Option<N>
+    pub(super) fn number<N>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<N>,
+        faults: &mut Faults<'_>,
+    ) -> Option<N>
     where
         N: Copy + Into<u64> + TryFrom<i64>,
     {
@@ -127,7 +139,8 @@ impl<'d, 'i> Table<'d, 'i> {
         };
         let (least, most): (u64, u64) = ((*range.start()).into(), (*range.end()).into());
         let number = i64::from_str_radix(written.as_str(), written.radix()).ok();
-        let fits = number.filter(|number| u64::try_from(*number).is_ok_and(|it| (least..=most).contains(&it)));
+        let fits =
+            number.filter(|number| u64::try_from(*number).is_ok_and(|it| (least..=most).contains(&it)));
         let number = fits.and_then(|number| N::try_from(number).ok());
         if number.is_none() {
             faults.note(value.span(), format!("`{key}` must be from {least} to {most}"));
@@ -136,7 +149,12 @@ impl<'d, 'i> Table<'d, 'i> {
     }
 
     /// A number that must be there; its least value if it is not.
-    pub(super) fn needed_number<N>(&mut self, key: &'static str, range: RangeInclusive<N>, faults: &mut Faults<'_>) -> N
+    pub(super) fn needed_number<N>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<N>,
+        faults: &mut Faults<'_>,
+    ) -> N
     where
         N: Copy + Into<u64> + TryFrom<i64>,
     {
@@ -185,12 +203,19 @@ impl<'d, 'i> Table<'d, 'i> {
     }
 
     /// A list of tables, empty if it is not there.
-    pub(super) fn tables(&mut self, key: &'static str, most: usize, faults: &mut Faults<'_>) -> Vec<Table<'d, 'i>> {
+    pub(super) fn tables(
+        &mut self,
+        key: &'static str,
+        most: usize,
+        faults: &mut Faults<'_>,
+    ) -> Vec<Table<'d, 'i>> {
         let mut tables = Vec::new();
         for item in self.array(key, most, faults) {
             match item.get_ref().as_table() {
                 Some(table) => tables.push(Table::new(table, item.span(), key)),
-                None => faults.note(item.span(), format!("`{key}` is a list of tables, not of {}", kind(item))),
+                None => {
+                    faults.note(item.span(), format!("`{key}` is a list of tables, not of {}", kind(item)))
+                }
             }
         }
         tables
@@ -205,9 +230,14 @@ impl<'d, 'i> Table<'d, 'i> {
         let value = self.value(key);
         let array = value.and_then(|value| value.get_ref().as_array());
         match (value, array) {
-            (Some(value), None) => faults.note(value.span(), format!("`{key}` must be a list, not {}", kind(value))),
+            (Some(value), None) => {
+                faults.note(value.span(), format!("`{key}` must be a list, not {}", kind(value)))
+            }
             (Some(value), Some(array)) if array.len() > most => {
-                faults.note(value.span(), format!("`{key}` has {} entries, at most {most} are allowed", array.len()));
+                faults.note(
+                    value.span(),
+                    format!("`{key}` has {} entries, at most {most} are allowed", array.len()),
+                );
             }
             _ => {}
         }

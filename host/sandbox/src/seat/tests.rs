@@ -3,7 +3,8 @@ use super::*;
 /// Whether one opinion of a plugin with two reasons keeps the contract.
 #[track_caller]
 fn check_opinion(honest: bool, change: impl FnOnce(&mut OpinionRow)) {
-    let mut opinion = OpinionRow { detail: u32::MAX, reason: 2, judgement: 2, class: 5, proof: 1, ..OpinionRow::default() };
+    let mut opinion =
+        OpinionRow { detail: u32::MAX, reason: 2, judgement: 2, class: 5, proof: 1, ..OpinionRow::default() };
     change(&mut opinion);
     assert_eq!(is_honest(&opinion, 2), honest, "{opinion:?}");
 }
