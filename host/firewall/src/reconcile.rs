@@ -40,6 +40,14 @@ const FULL_MS: u64 = 10_000;
 const MARKS_MIN: u64 = 50;
 /// Bad windows one after the other before we drop early.
 const BAD_WINDOWS: u32 = 2;
+/// Sets with more elements than this together are read whole at most this often.
+const DUMP_ELEMENTS: usize = 2_000;
+/// See [`DUMP_ELEMENTS`].
+const DUMP_MS: u64 = 60_000;
+/// Elements that end so soon may be missing.
+const ENDING_MS: u64 = 1_000;
+/// Someone who changes nf_tables all the time makes us look no more often than this.
+const LOOK_MS: u64 = 250;
 /// How long we drop early before marks are tried again.
 const MARKS_RETRY_MS: u64 = 60_000;
 
@@ -53,6 +61,7 @@ pub(crate) struct Reconcile {
     last: Option<Instant>,
     last_full: Option<Instant>,
     last_guard: Option<Instant>,
+    last_dump: Option<Instant>,
     paths: [Path; 2],
 }
 
@@ -131,7 +140,10 @@ impl Reconcile {
 
 impl Wall {
     /// Whether someone else changed nf_tables since all was right.
-    pub(crate) fn changed_by_others(&mut self) -> Result<bool, FirewallError> {
+    pub(crate) fn changed_by_others(&mut self, now: Instant) -> Result<bool, FirewallError> {
+        if self.reconcile.last.is_some_and(|last| now.millis_since(last) < LOOK_MS) {
+            return Ok(false);
+        }
         let generation = self.netlink.generation()?;
         Ok(self.reconcile.generation != Some(generation))
     }
@@ -148,7 +160,7 @@ impl Wall {
             !unchanged || self.reconcile.last_full.is_none_or(|last| now.millis_since(last) >= FULL_MS);
         if full {
             self.reconcile.last_full = Some(now);
-            self.check_structure(now)?;
+            self.check_structure(!unchanged, now)?;
         }
         for family in Family::BOTH {
             let moving = self.netlink_marks_moved(family);
@@ -172,10 +184,10 @@ impl Wall {
         Ok(())
     }
 
-    fn check_structure(&mut self, now: Instant) -> Result<(), FirewallError> {
+    fn check_structure(&mut self, foreign: bool, now: Instant) -> Result<(), FirewallError> {
         let there = self.netlink.fingerprint()?;
         if there.is_some() && there == self.reconcile.fingerprint {
-            return self.check_sentinel(now);
+            return self.check_elements(foreign, now);
         }
         self.install_structure()?;
         if there.is_none() {
@@ -197,17 +209,29 @@ impl Wall {
         Ok(())
     }
 
-    /// One element that must be there tells whether sets were emptied.
-    fn check_sentinel(&mut self, now: Instant) -> Result<(), FirewallError> {
+    /// Whether our sets were emptied: one element that must be there tells, and where someone changed something,
+    /// all elements do. A large set takes long to read, so that is done at most once a minute.
+    fn check_elements(&mut self, foreign: bool, now: Instant) -> Result<(), FirewallError> {
         let at = armed_node(Family::V4);
         let expected = self.present.elements.get(&at).is_some_and(|(_, until)| !until.is_over(now));
-        if !expected || self.netlink.element(&at)?.is_some() {
+        let missing = expected && self.netlink.element(&at)?.is_none();
+        let rested = self.reconcile.last_dump.is_none_or(|last| now.millis_since(last) >= DUMP_MS);
+        let few = self.present.elements.len() <= DUMP_ELEMENTS;
+        if !missing && !(foreign && expected && (few || rested)) {
             return Ok(());
         }
+        self.reconcile.last_dump = Some(now);
+        let believed: Vec<_> = self.present.elements.iter().map(|(at, (_, until))| (*at, *until)).collect();
         self.read_present(now, false)?;
-        self.arm(now);
-        self.commit_all(now)?;
-        self.say_repaired("our sets were emptied by someone and are filled again");
+        // What is about to end may have ended while it was read.
+        let soon = now.plus_millis(ENDING_MS);
+        let gone =
+            |(at, until): &(Element, Until)| !until.is_over(soon) && !self.present.elements.contains_key(at);
+        if believed.iter().any(gone) {
+            self.arm(now);
+            self.commit_all(now)?;
+            self.say_repaired("our sets were emptied by someone and are filled again");
+        }
         Ok(())
     }
 
@@ -399,7 +423,7 @@ impl Wall {
             because.push(says.to_owned());
         }
         if path.erased_at.is_some() {
-            because.push("something erases our mark before DOCKER-USER".to_owned());
+            because.push("marked packets do not arrive at DOCKER-USER".to_owned());
         }
         if self.node_is_early {
             because.push("the drop rate of the node".to_owned());

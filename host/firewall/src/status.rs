@@ -300,9 +300,10 @@ impl crate::wall::Wall {
                 say(format!("{says}; packets are dropped early instead"), mend);
             }
             if path.erased_at.is_some() {
+                let says = "marked packets do not arrive at DOCKER-USER with their mark; packets are dropped early instead";
                 say(
-                    "something erases our mark before DOCKER-USER; packets are dropped early instead".into(),
-                    "",
+                    says.into(),
+                    "look for a rule of the mangle table that sets marks (iptables -t mangle -S)",
                 );
             }
         }

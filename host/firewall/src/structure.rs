@@ -273,3 +273,79 @@ pub fn forget_shapes_script(ids: &[ShapeId]) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn structure(mode: Mode) -> Structure {
+        let guard = Guard::new(["192.0.2.0/24".parse().expect("a network")]);
+        Structure { uplinks: vec!["up0".to_owned()], mode, mark_bit: 0x4000_0000, guard }
+    }
+
+    /// The rules of each chain, in order.
+    fn rules(script: &str) -> HashMap<&str, Vec<&str>> {
+        let mut chains: HashMap<_, Vec<_>> = HashMap::new();
+        for line in script.lines() {
+            if let Some((chain, rule)) =
+                line.strip_prefix("add rule inet ftagent ").and_then(|rest| rest.split_once(' '))
+            {
+                chains.entry(chain).or_default().push(rule);
+            }
+        }
+        chains
+    }
+
+    /// Follows every way from a base chain and hands each rule to `each`, with whether `armed` was matched and the
+    /// guard was passed on the way to it.
+    fn walk<'a>(
+        chains: &HashMap<&'a str, Vec<&'a str>>,
+        chain: &str,
+        (armed, mut guarded): (bool, bool),
+        each: &mut dyn FnMut(&'a str, bool, bool),
+    ) {
+        for &rule in chains.get(chain).into_iter().flatten() {
+            let armed = armed || rule.contains("@armed");
+            guarded |= rule.contains("@guard") && rule.ends_with(" return");
+            each(rule, armed, guarded);
+            let mut words = rule.split(' ').skip_while(|word| !matches!(*word, "goto" | "jump")).skip(1);
+            if let Some(target) = words.next() {
+                walk(chains, target, (armed, guarded), each);
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_that_drops_or_limits_lies_behind_armed_and_behind_the_guard() {
+        let id = ShapeId::parse("0123456789abcdef").expect("an id");
+        let text = ["udp length 8".to_owned()];
+        let script = structure(Mode::Enforce).script(false) + &shape_script(id, [&text, &text]);
+        let chains = rules(&script);
+        let mut decided = 0;
+        for base in ["fragments", "judge"] {
+            walk(&chains, base, (false, false), &mut |rule, armed, guarded| {
+                let decides = rule == "drop" || rule.contains("meta mark set") || rule.contains("limit name");
+                assert!(!decides || (armed && guarded), "{rule}");
+                decided += u32::from(decides);
+            });
+        }
+        assert!(decided > 20, "the walk found them: {decided}");
+    }
+
+    #[test]
+    fn observe_mode_has_no_rule_that_drops_or_marks() {
+        let script = structure(Mode::Observe).script(false);
+        for rule in rules(&script).into_values().flatten() {
+            assert!(rule != "drop" && !rule.contains("mark set"), "{rule}");
+        }
+    }
+
+    #[test]
+    fn the_script_touches_no_table_but_ours() {
+        for line in structure(Mode::Enforce).script(true).lines() {
+            assert_eq!(line.split(' ').skip(2).take(2).collect::<Vec<_>>(), ["inet", "ftagent"], "{line}");
+        }
+    }
+}

@@ -293,7 +293,7 @@ impl Wall {
             self.present.forget(&over);
         }
         // A flushed table is repaired before anything is sent that would miss it.
-        if self.reconcile.is_due(now) || self.changed_by_others()? {
+        if self.reconcile.is_due(now) || self.changed_by_others(now)? {
             self.reconcile(now)?;
         }
         if self.armed_at.is_none_or(|at| now.millis_since(at) >= limits::ARMED_RENEWAL_MS) {

@@ -399,3 +399,125 @@ fn elements_of_service(key: &ServiceKey, path: Path, lasting: &mut HashMap<Eleme
         lasting.insert(at, Value::None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ftagent_core::service::Transport;
+
+    use super::*;
+    use crate::plan::Change;
+    use crate::plan::Present;
+    use crate::plan::plan;
+
+    const SERVICE: &str = "203.0.113.10";
+
+    fn service() -> ServiceKey {
+        ServiceKey { ip: SERVICE.parse().unwrap(), port: 25565, transport: Transport::Udp }
+    }
+
+    fn lease(source: &str, for_ms: u32) -> Effect {
+        let (source, scope) = (source.parse().unwrap(), Scope::Service(service()));
+        Effect::Lease(Lease { source, scope, for_ms, reason: "test/test".into() })
+    }
+
+    fn limit(packets_per_second: u32, for_ms: u32) -> Effect {
+        let (burst, reason) = (9, "test/test".into());
+        Effect::CrowdLimit(CrowdLimit { service: service(), packets_per_second, burst, for_ms, reason })
+    }
+
+    /// Folds effects, each at its second, and compares the changes of each second with their text.
+    fn check(steps: &[(u64, &[Effect], &str)]) {
+        let (mut wanted, mut present) = (Wanted::default(), Present::default());
+        for (second, effects, expected) in steps {
+            let now = Instant::from_millis(second * 1_000);
+            for at in wanted.expire(now) {
+                present.forget(&at);
+            }
+            effects.iter().for_each(|effect| wanted.fold(now, effect));
+            let dirty = wanted.take_dirty();
+            let changes = plan(&wanted.elements, &present, dirty, now);
+            let text: Vec<_> = changes.iter().map(Change::to_string).collect();
+            assert_eq!(text.join("\n"), *expected, "second {second}");
+            changes.iter().for_each(|change| present.note(change, now));
+        }
+    }
+
+    #[test]
+    fn a_lease_is_added_renewed_and_runs_out() {
+        check(&[
+            (1, &[lease("192.0.2.7", 5_000)], "add leases4 c0000207cb00710a63dd000011000000 for 5000 ms"),
+            (2, &[], ""),
+            (3, &[lease("192.0.2.7", 5_000)], "renew leases4 c0000207cb00710a63dd000011000000 for 5000 ms"),
+            (9, &[], ""),
+            (9, &[lease("192.0.2.7", 5_000)], "add leases4 c0000207cb00710a63dd000011000000 for 5000 ms"),
+            (10, &[lease("192.0.2.7", 0)], "remove leases4 c0000207cb00710a63dd000011000000"),
+        ]);
+    }
+
+    #[test]
+    fn a_new_rate_is_a_new_object_and_a_swapped_element() {
+        check(&[
+            (
+                1,
+                &[limit(400, 60_000)],
+                "add object crowd_400_9_203.0.113.10_25565_udp\n\
+                 add crowd4 cb00710a63dd000011000000 -> crowd_400_9_203.0.113.10_25565_udp for 60000 ms",
+            ),
+            (1, &[limit(400, 60_000)], ""),
+            (
+                2,
+                &[limit(200, 60_000)],
+                "add object crowd_200_9_203.0.113.10_25565_udp\n\
+                 renew crowd4 cb00710a63dd000011000000 -> crowd_200_9_203.0.113.10_25565_udp for 60000 ms",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn ipv6_is_blocked_by_its_64() {
+        let effect = Lease {
+            source: "2001:db8::1:2:3:4".parse().unwrap(),
+            scope: Scope::Node,
+            for_ms: 1_000,
+            reason: "test/test".into(),
+        };
+        check(&[(
+            1,
+            &[Effect::Lease(effect)],
+            "add node_leases6 20010db8000000000000000000000000 for 1000 ms",
+        )]);
+    }
+
+    #[test]
+    fn no_measure_lives_longer_than_the_longest() {
+        let mut wanted = Wanted::default();
+        wanted.fold(Instant::START, &lease("192.0.2.7", u32::MAX));
+        let end = Instant::START.plus_millis(u64::from(limits::MEASURE_MS_MAX));
+        assert!(wanted.elements.values().all(|(_, until)| *until == Until::Time(end)));
+    }
+
+    #[test]
+    fn a_full_set_refuses_the_newest_and_counts_it() {
+        let mut wanted = Wanted::default();
+        let mut ask = |n: u32| {
+            let source = IpAddr::V4(n.into());
+            wanted.fold(Instant::START, &lease(&source.to_string(), 60_000));
+        };
+        (0..limits::LEASES_MAX as u32 + 3).for_each(&mut ask);
+        ask(7);
+        assert_eq!(wanted.size(Kind::Leases), limits::LEASES_MAX);
+        assert_eq!(wanted.refusals.counts[&Refusal::Full], 3);
+        // Room again when leases end.
+        wanted.expire(Instant::from_millis(60_001));
+        assert_eq!(wanted.size(Kind::Leases), 0);
+        assert_eq!(wanted.reasons.len(), 0);
+    }
+
+    #[test]
+    fn families_do_not_mix() {
+        let mut wanted = Wanted::default();
+        wanted.fold(Instant::START, &lease("2001:db8::1", 60_000));
+        assert_eq!(wanted.refusals.counts[&Refusal::Family], 1);
+        assert!(wanted.elements.is_empty());
+    }
+}

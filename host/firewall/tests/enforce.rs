@@ -1,5 +1,7 @@
 //! Packets of real sockets through the real kernel: who is let through and who is dropped, and where.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod rig;
 
 use std::net::IpAddr;
@@ -331,5 +333,46 @@ fn without_us_nothing_is_dropped_after_eleven_seconds() {
         // And with us again it is as before.
         rig.tick_for(&mut wall, 100);
         assert_eq!(delivered(&attacker, at.server, &server, 100), 0);
+    });
+}
+
+#[test]
+fn a_flood_of_fragments_is_limited_per_address() {
+    Rig::new("nft").run(|rig| {
+        let mut wall = open(rig, Mode::Enforce, Path::Forwarded);
+        for v6 in [false, true] {
+            let at = addresses(v6);
+            let (server, neighbour) = (rig.server(v6, false), rig.server(v6, true));
+            let stranger = rig.client(at.attacker, 0);
+            let large = [7; 2_000];
+            assert_eq!(rig::delivered_of(&stranger, at.server, &server, 100, &large), 100, "a few fragments");
+            let passed = rig::delivered_of(&stranger, at.server, &server, 1_500, &large);
+            assert!(passed < 1_000, "{passed} of 1500 packets of two fragments");
+            assert_eq!(
+                rig::delivered_of(&stranger, at.neighbour, &neighbour, 100, &large),
+                100,
+                "the neighbour"
+            );
+            let node = wall.tick(rig.now()).node[usize::from(v6)];
+            assert_eq!(node.fragments.packets, 3_400);
+            assert!(node.fragments_over.packets > 1_000, "{node:?}");
+        }
+    });
+}
+
+#[test]
+fn only_what_comes_by_an_uplink_is_judged() {
+    Rig::new("nft").run(|rig| {
+        let mut config = rig.config(Mode::Enforce);
+        config.uplinks = vec!["other0".to_owned()];
+        let mut wall = Wall::open(config, rig.now()).unwrap();
+        wall.set_services(&services(Path::Forwarded), rig.now()).unwrap();
+        let at = addresses(false);
+        let (server, attacker) = (rig.server(false, false), rig.client(at.attacker, 0));
+        wall.apply(rig.now(), &[lease(at.attacker, Scope::Service(udp(at.server)), 60_000)]).unwrap();
+        // Without an uplink there, the attacker's network is one of the node's own, which the guard spares.
+        assert_eq!(wall.status(rig.now()).leases_total, 0);
+        assert_eq!(delivered(&attacker, at.server, &server, 100), 100);
+        assert_eq!(counts(&mut wall, rig, udp(at.server)).seen.packets, 0);
     });
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
@@ -24,21 +25,27 @@ use ftagent_firewall::Mode;
 use ftagent_firewall::Wall;
 use ftagent_firewall::WallConfig;
 use nix::sched::CloneFlags;
+use nix::sys::socket;
+use nix::sys::socket::AddressFamily;
+use nix::sys::socket::SockFlag;
+use nix::sys::socket::SockType;
+use nix::sys::socket::SockaddrStorage;
+use nix::sys::socket::sockopt;
 
-pub const PORT: u16 = 25565;
-pub const MARK: u32 = 0x4000_0000;
+pub(crate) const PORT: u16 = 25565;
+pub(crate) const MARK: u32 = 0x4000_0000;
 
 /// The addresses of one family.
 #[derive(Clone, Copy)]
-pub struct Addresses {
-    pub server: IpAddr,
-    pub neighbour: IpAddr,
-    pub player: IpAddr,
-    pub attacker: IpAddr,
+pub(crate) struct Addresses {
+    pub(crate) server: IpAddr,
+    pub(crate) neighbour: IpAddr,
+    pub(crate) player: IpAddr,
+    pub(crate) attacker: IpAddr,
     containers: [IpAddr; 2],
 }
 
-pub fn addresses(v6: bool) -> Addresses {
+pub(crate) fn addresses(v6: bool) -> Addresses {
     let parse = |v4: &str, six: &str| if v6 { six.parse().unwrap() } else { v4.parse().unwrap() };
     Addresses {
         server: parse("203.0.113.10", "2001:db8:1::10"),
@@ -51,10 +58,10 @@ pub fn addresses(v6: bool) -> Addresses {
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-pub struct Rig {
-    pub players: String,
-    pub node: String,
-    pub containers: String,
+pub(crate) struct Rig {
+    pub(crate) players: String,
+    pub(crate) node: String,
+    pub(crate) containers: String,
     iptables: &'static str,
     state: tempfile::TempDir,
     began: std::time::Instant,
@@ -70,7 +77,7 @@ impl Drop for Rig {
 
 impl Rig {
     /// With Docker's rules in iptables-nft (`nft`) or iptables-legacy (`legacy`).
-    pub fn new(backend: &'static str) -> Self {
+    pub(crate) fn new(backend: &'static str) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = |what: &str| format!("ftw{}-{number}{what}", std::process::id());
         let rig = Self {
@@ -89,6 +96,7 @@ impl Rig {
             ));
         }
         rig.links();
+        rig.wait_until_ready();
         rig.docker_rules();
         rig
     }
@@ -123,7 +131,7 @@ impl Rig {
     }
 
     /// What Docker makes, and a rule of the operator's own in `DOCKER-USER`.
-    pub fn docker_rules(&self) {
+    pub(crate) fn docker_rules(&self) {
         for (six, v6) in [("", false), ("6", true)] {
             let to = addresses(v6);
             let tables = self.tables(six);
@@ -145,17 +153,17 @@ impl Rig {
     }
 
     /// The iptables of the node that Docker uses here.
-    pub fn tables(&self, six: &str) -> String {
+    pub(crate) fn tables(&self, six: &str) -> String {
         format!("ip netns exec {} ip{six}tables-{} -w 2", self.node, self.iptables)
     }
 
     /// Runs a shell command in the node.
-    pub fn on_node(&self, command: &str) -> String {
+    pub(crate) fn on_node(&self, command: &str) -> String {
         sh(&format!("ip netns exec {} {command}", self.node))
     }
 
     /// Everything that the node's firewall lists, without counters and without the times that the tools print.
-    pub fn listings(&self) -> String {
+    pub(crate) fn listings(&self) -> String {
         let nft = self.on_node("nft -s list ruleset");
         let mut all = format!("{nft}\n");
         for six in ["", "6"] {
@@ -174,11 +182,11 @@ impl Rig {
         text
     }
 
-    pub fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         Instant::from_micros(1_000_000 + self.began.elapsed().as_micros() as u64)
     }
 
-    pub fn config(&self, mode: Mode) -> WallConfig {
+    pub(crate) fn config(&self, mode: Mode) -> WallConfig {
         let mut config = WallConfig::new(["up0".to_owned()]);
         config.mode = mode;
         config.state_dir = self.state.path().to_owned();
@@ -186,7 +194,7 @@ impl Rig {
     }
 
     /// Ticks as the enforcer does.
-    pub fn tick_for(&self, wall: &mut Wall, ms: u64) -> Vec<String> {
+    pub(crate) fn tick_for(&self, wall: &mut Wall, ms: u64) -> Vec<String> {
         let end = std::time::Instant::now() + Duration::from_millis(ms);
         let mut repaired = Vec::new();
         loop {
@@ -201,44 +209,59 @@ impl Rig {
     }
 
     /// Runs the test in the node's namespace.
-    pub fn run(&self, test: impl FnOnce(&Self) + Send) {
+    pub(crate) fn run(&self, test: impl FnOnce(&Self) + Send) {
         within(&self.node, || test(self));
     }
 
     /// A server in a container: counts what reaches it.
-    pub fn server(&self, v6: bool, neighbour: bool) -> UdpSocket {
+    pub(crate) fn server(&self, v6: bool, neighbour: bool) -> UdpSocket {
         let ip = addresses(v6).containers[usize::from(neighbour)];
         let socket = within(&self.containers, || UdpSocket::bind((ip, PORT)).unwrap());
         socket.set_nonblocking(true).unwrap();
-        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &(8 << 20)).unwrap();
+        socket::setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20)).unwrap();
         socket
     }
 
-    pub fn tcp_server(&self, v6: bool) -> std::net::TcpListener {
+    pub(crate) fn tcp_server(&self, v6: bool) -> std::net::TcpListener {
         let ip = addresses(v6).containers[0];
         within(&self.containers, || std::net::TcpListener::bind((ip, PORT)).unwrap())
     }
 
-    pub fn client(&self, source: IpAddr, port: u16) -> UdpSocket {
+    pub(crate) fn client(&self, source: IpAddr, port: u16) -> UdpSocket {
         within(&self.players, || UdpSocket::bind((source, port)).unwrap())
     }
 
-    pub fn connects(&self, source: IpAddr, to: IpAddr) -> bool {
-        let six = if source.is_ipv6() { "6" } else { "4" };
-        // The name of busybox' netcat differs between systems; bash connects with any address of the player.
-        let _ = six;
-        let script = format!(
-            "import socket\ns=socket.socket(socket.{})\ns.settimeout(1)\ns.bind(('{source}',0))\ns.connect(('{to}',{PORT}))",
-            if source.is_ipv6() { "AF_INET6" } else { "AF_INET" }
-        );
-        let output =
-            Command::new("ip").args(["netns", "exec", &self.players, "python3", "-c", &script]).output();
-        output.unwrap().status.success()
+    /// Whether a TCP connection from this address of the players comes about within a second.
+    pub(crate) fn connects(&self, source: IpAddr, to: IpAddr) -> bool {
+        within(&self.players, || {
+            let family = if source.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+            let socket = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+            // Bounds the connect too.
+            let second = nix::sys::time::TimeVal::new(1, 0);
+            socket::setsockopt(&socket, sockopt::SendTimeout, &second).unwrap();
+            let [source, to] =
+                [SocketAddr::new(source, 0), SocketAddr::new(to, PORT)].map(SockaddrStorage::from);
+            socket::bind(socket.as_raw_fd(), &source).unwrap();
+            socket::connect(socket.as_raw_fd(), &to).is_ok()
+        })
+    }
+
+    /// IPv6 addresses and routes are ready some time after their link is.
+    fn wait_until_ready(&self) {
+        for v6 in [false, true] {
+            let at = addresses(v6);
+            let node = within(&self.node, || UdpSocket::bind((at.server, 9)).unwrap());
+            node.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+            let player = self.client(at.attacker, 0);
+            let arrives =
+                (0..250).any(|_| player.send_to(b"x", (at.server, 9)).is_ok() && node.recv(&mut [0]).is_ok());
+            assert!(arrives, "the namespaces are not connected");
+        }
     }
 }
 
 /// Both servers, TCP and UDP, in both families.
-pub fn services(path: Path) -> Services {
+pub(crate) fn services(path: Path) -> Services {
     let mut all = Vec::new();
     for v6 in [false, true] {
         let to = addresses(v6);
@@ -260,16 +283,16 @@ pub fn services(path: Path) -> Services {
     Services::new(all, own)
 }
 
-pub fn udp(ip: IpAddr) -> ServiceKey {
+pub(crate) fn udp(ip: IpAddr) -> ServiceKey {
     ServiceKey { ip, port: PORT, transport: Transport::Udp }
 }
 
 /// Sends packets and says how many reached the server.
-pub fn delivered(from: &UdpSocket, to: IpAddr, server: &UdpSocket, packets: usize) -> usize {
+pub(crate) fn delivered(from: &UdpSocket, to: IpAddr, server: &UdpSocket, packets: usize) -> usize {
     delivered_of(from, to, server, packets, b"0123456789abcdef")
 }
 
-pub fn delivered_of(
+pub(crate) fn delivered_of(
     from: &UdpSocket,
     to: IpAddr,
     server: &UdpSocket,
@@ -287,7 +310,7 @@ pub fn delivered_of(
 }
 
 /// Runs this in a network namespace, in a thread of its own, because a thread stays where it went.
-pub fn within<T: Send>(namespace: &str, run: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn within<T: Send>(namespace: &str, run: impl FnOnce() -> T + Send) -> T {
     let file = File::open(format!("/run/netns/{namespace}")).unwrap();
     let done = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -300,7 +323,7 @@ pub fn within<T: Send>(namespace: &str, run: impl FnOnce() -> T + Send) -> T {
 }
 
 /// Runs a shell script, which must succeed.
-pub fn sh(script: &str) -> String {
+pub(crate) fn sh(script: &str) -> String {
     let output = Command::new("bash").args(["-c", script]).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script}\n{errors}");
