@@ -4,6 +4,7 @@ use ftagent_plugin::Class;
 use ftagent_plugin::Opinion;
 use ftagent_plugin::Packet;
 use ftagent_plugin::Payload;
+use ftagent_plugin::checks::reflection;
 
 use crate::enet;
 use crate::enet::Datagram;
@@ -46,7 +47,10 @@ pub(crate) fn judge(packet: &Packet<'_>, flow: &mut u64, source: &mut u64) -> Op
     }
     match out_of_band::query(&payload) {
         Some(query) => asked(query, &payload),
-        None => datagram(&payload, flow, *source),
+        None => match reflection::unasked(packet) {
+            Some(reflector) => Opinion::hostile(Class::None, reason::REFLECTED).detail(reflector as u32),
+            None => datagram(&payload, flow, *source),
+        },
     }
 }
 

@@ -4,7 +4,9 @@ use ftagent_plugin::Class;
 use ftagent_plugin::Opinion;
 use ftagent_plugin::Packet;
 use ftagent_plugin::Role;
+use ftagent_plugin::checks::reflection;
 use ftagent_plugin::protocol::a2s;
+use ftagent_plugin::protocol::raknet;
 
 use crate::game;
 use crate::query;
@@ -36,6 +38,10 @@ pub(crate) fn judge(packet: &Packet<'_>, flow: &mut u64, _source: &mut u64) -> O
         Some(Err(flaw)) => query::flawed(flaw),
         // Too little was captured to see whether the header is there.
         None if !payload.differs_at(0, &a2s::HEADER) => Opinion::unknown(),
+        // RakNet's own answers are certain, so they have a reason of their own.
+        None if !raknet::is_server_word(&payload) && reflection::unasked(packet).is_some() => {
+            Opinion::hostile(Class::None, reason::REFLECTED)
+        }
         None if packet.role() == Role::Query => Opinion::hostile(Class::None, reason::NOT_A_QUERY),
         None => game::from_client(&payload, flow),
     }

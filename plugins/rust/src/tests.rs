@@ -181,6 +181,22 @@ fn fragments_are_not_judged() {
 }
 
 #[test]
+fn answers_of_reflectors() {
+    // Seen against port 30120: DHDiscover and BACnet.
+    let judge = |port, answer: &[u8]| {
+        Conversation::udp(28015).from_port(port).client(answer).judge(&PLUGIN).reasons()
+    };
+    assert_eq!(judge(37_810, &hex("20000000 44484950 00000000 00000000")), ["reflected"]);
+    assert_eq!(judge(47_808, &hex("810a0008 01003002")), ["reflected"]);
+    // A client may have any port.
+    assert!(!judge(47_808, &bytes("INFO")).contains(&"reflected"));
+    // Where the server asked, the answer is wanted.
+    let asked =
+        Conversation::udp(28015).from_port(37_810).server(&[1]).client(&hex("20000000 44484950 00000000"));
+    assert!(!asked.judge(&PLUGIN).reasons().contains(&"reflected"));
+}
+
+#[test]
 fn every_reason_has_a_test() {
     let tests = include_str!("tests.rs");
     for reason in PLUGIN.reasons {

@@ -5,6 +5,7 @@ use ftagent_plugin::Opinion;
 use ftagent_plugin::Packet;
 use ftagent_plugin::Payload;
 use ftagent_plugin::Role;
+use ftagent_plugin::checks::reflection;
 use ftagent_plugin::protocol::Chosen;
 use ftagent_plugin::protocol::a2s;
 use ftagent_plugin::protocol::a2s::Message;
@@ -114,6 +115,9 @@ fn flawed(flaw: a2s::Flaw) -> Opinion {
 
 /// Bytes that are no message without a connection: whatever the game speaks.
 fn other(packet: &Packet<'_>, payload: &Payload<'_>, note: u64) -> Opinion {
+    if let Some(reflector) = reflection::unasked(packet) {
+        return Opinion::hostile(Class::None, reason::REFLECTED).detail(reflector as u32);
+    }
     if packet.role() == Role::Query {
         return Opinion::hostile(Class::None, reason::NOT_A_QUERY);
     }
