@@ -23,8 +23,8 @@ pub(crate) struct Seat {
     pub(crate) is_neighbour: bool,
     pub(crate) meter: Meter,
     pub(crate) players: Option<Player>,
-    /// Held so that the container is not forgotten; the daemon's end removes it.
-    _server: Server,
+    /// The container; the daemon's end removes it.
+    server: Server,
 }
 
 /// Everything the demo plays on. Fields are dropped from top to bottom.
@@ -47,18 +47,18 @@ impl Stage {
         let lab = Lab::new()?;
         let docker = Docker::start(&lab)?;
         let plan = [
-            ("Minecraft Java", Game::Java, SocketAddr::from((address::NODE, JAVA)), false),
-            ("Minecraft Bedrock", Game::Bedrock, SocketAddr::from((address::NODE, BEDROCK)), false),
-            ("its neighbour, Java", Game::Java, SocketAddr::from((address::NEIGHBOUR, JAVA)), true),
+            (Game::Java, SocketAddr::from((address::NODE, JAVA)), false),
+            (Game::Bedrock, SocketAddr::from((address::NODE, BEDROCK)), false),
+            (Game::Java, SocketAddr::from((address::NEIGHBOUR, JAVA)), true),
         ];
         let mut seats = Vec::new();
-        for (name, game, public, is_neighbour) in plan {
+        for (game, public, is_neighbour) in plan {
             let server = docker.run_server(&clients.spec(game, public))?;
             let meter = server.meter()?;
-            seats.push(Seat { name, game, public, is_neighbour, meter, players: None, _server: server });
+            seats.push(Seat { game, public, is_neighbour, meter, players: None, server });
         }
         for seat in &seats {
-            clients.listening(&seat._server, seat.game)?;
+            clients.listening(&seat.server, seat.game)?;
         }
         Ok(Self { seats, docker, lab })
     }
