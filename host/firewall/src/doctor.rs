@@ -1,10 +1,13 @@
 //! Is it in force? Checks that an operator can read, each with its mend.
 
 use crate::docker_user;
+use crate::guard::Guard;
 use crate::key::Family;
 use crate::netlink::Netlink;
 use crate::program;
+use crate::structure::Structure;
 use crate::wall::DockerBackend;
+use crate::wall::Mode;
 
 /// What one check found.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -42,6 +45,7 @@ pub fn doctor(mark_bit: u32, docker: DockerBackend) -> Vec<Check> {
         }
     };
     checks.push(timeouts(&mut netlink));
+    checks.push(features(mark_bit));
     checks.push(match docker {
         DockerBackend::Nftables => Check::new(
             "docker-backend",
@@ -96,6 +100,17 @@ fn timeouts(netlink: &mut Netlink) -> Check {
             Check::new(NAME, false, "the kernel does not renew timeouts, so nothing is enforced", MEND)
         }
         Err(error) => Check::new(NAME, false, error.to_string(), "load the kernel module nf_tables"),
+    }
+}
+
+/// Whether the kernel takes our table. It is asked and changes nothing.
+fn features(mark_bit: u32) -> Check {
+    const NAME: &str = "kernel-features";
+    const MEND: &str = "modprobe -a nf_tables nft_limit nft_objref nft_ct; use a kernel of 5.10 or later";
+    let structure = Structure { uplinks: Vec::new(), mode: Mode::Enforce, mark_bit, guard: Guard::default() };
+    match program::run("nft", &["-c", "-f", "-"], &structure.script(true)) {
+        Ok(_) => Check::new(NAME, true, "the kernel has all that our table needs", ""),
+        Err(error) => Check::new(NAME, false, error.to_string(), MEND),
     }
 }
 

@@ -520,4 +520,30 @@ mod tests {
         assert_eq!(wanted.refusals.counts[&Refusal::Family], 1);
         assert!(wanted.elements.is_empty());
     }
+
+    #[test]
+    fn a_service_on_every_address_is_one_service_for_each() {
+        let any = ServiceKey { ip: "0.0.0.0".parse().unwrap(), ..service() };
+        let on = |key: ServiceKey, path| ftagent_core::service::Service {
+            key,
+            server: "server".into(),
+            game: "unknown".into(),
+            role: Default::default(),
+            judging: ftagent_core::service::Judging::WrongTransport,
+            path,
+            flags: 0,
+        };
+        let own = [SERVICE, "203.0.113.11", "127.0.0.1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
+        let services = Services::new([on(any, Path::Forwarded), on(service(), Path::Local)], own);
+        let mut wanted = Wanted::default();
+        assert_eq!(wanted.set_services(&services), 0);
+        let ips: Vec<_> = wanted.services().iter().map(|key| key.ip.to_string()).collect();
+        assert_eq!(ips, [SERVICE, "203.0.113.11"]);
+        assert!(wanted.is_local(&service()), "the exact one wins");
+        wanted.arm(Instant::START);
+        assert_eq!(wanted.size(Kind::Armed), 2);
+        wanted.set_services(&Services::default());
+        assert_eq!(wanted.size(Kind::Armed), 0, "a service that is gone is disarmed at once");
+        assert_eq!(wanted.size(Kind::Counter(Count::Seen)), 0);
+    }
 }

@@ -376,3 +376,22 @@ fn only_what_comes_by_an_uplink_is_judged() {
         assert_eq!(counts(&mut wall, rig, udp(at.server)).seen.packets, 0);
     });
 }
+
+#[test]
+fn dockers_nftables_backend_has_no_docker_user_so_packets_are_dropped_early() {
+    Rig::new("nft").run(|rig| {
+        let mut config = rig.config(Mode::Enforce);
+        config.docker_backend = ftagent_firewall::DockerBackend::Nftables;
+        let before = rig::sh(&format!("{} -S", rig.tables("")));
+        let mut wall = Wall::open(config, rig.now()).unwrap();
+        wall.set_services(&services(Path::Forwarded), rig.now()).unwrap();
+        let at = addresses(false);
+        let (server, attacker) = (rig.server(false, false), rig.client(at.attacker, 0));
+        wall.apply(rig.now(), &[lease(at.attacker, Scope::Service(udp(at.server)), 60_000)]).unwrap();
+        assert_eq!(delivered(&attacker, at.server, &server, 100), 0);
+        assert_eq!(rig::sh(&format!("{} -S", rig.tables(""))), before, "an old DOCKER-USER is left alone");
+        let status = wall.status(rig.now());
+        assert!(status.services.iter().all(|service| service.drops_early));
+        assert_eq!(status.paths[0].early_because, ["Docker uses nftables and has no DOCKER-USER"]);
+    });
+}

@@ -285,3 +285,37 @@ fn doctor_says_what_is_wrong_and_what_mends_it() {
         assert!(!check("mark").ok);
     });
 }
+
+/// Prints what a second costs the enforcer: `cargo test -p ftagent-firewall --test life figures -- --nocapture`.
+#[test]
+fn figures_of_ticks_with_fifty_services() {
+    use ftagent_core::service::Judging;
+    use ftagent_core::service::Role;
+    use ftagent_core::service::Service;
+    use ftagent_core::service::Services;
+    Rig::new("nft").run(|rig| {
+        let own = addresses(false).server;
+        let service = |n: u16| Service {
+            key: ftagent_core::service::ServiceKey { port: 20_000 + n, ..udp(own) },
+            server: "server".into(),
+            game: "unknown".into(),
+            role: Role::Game,
+            judging: Judging::Plugin("generic".into()),
+            path: Path::Forwarded,
+            flags: 0,
+        };
+        let services = Services::new((0..50).map(service), [own]);
+        let mut now = rig.now();
+        let mut wall = Wall::open(rig.config(Mode::Enforce), now).unwrap();
+        wall.set_services(&services, now).unwrap();
+        let began = std::time::Instant::now();
+        let mut slowest = std::time::Duration::ZERO;
+        for _ in 0..300 {
+            now = now.plus_millis(100);
+            let tick = std::time::Instant::now();
+            assert_eq!(wall.tick(now).problems, []);
+            slowest = slowest.max(tick.elapsed());
+        }
+        println!("300 ticks of 100 ms took {:?}, the slowest {slowest:?}", began.elapsed());
+    });
+}
