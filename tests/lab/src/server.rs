@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::bail;
 
+use crate::address;
 use crate::clock;
 use crate::docker;
 use crate::docker::Docker;
@@ -122,6 +123,8 @@ impl ServerSpec {
             add("--network", "host".into());
         } else {
             add("--hostname", self.uuid.clone());
+            // There is no name server here, and some games wait for a player's name before they let him in.
+            add("--add-host", format!("player:{}", address::player(10)));
             add("--network", docker::NETWORK.into());
             for port in std::iter::once(self.port).chain(self.more_ports.iter().copied()) {
                 let public = SocketAddr::new(self.address, port);
