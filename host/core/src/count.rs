@@ -5,22 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::manifest::Certainty;
+use crate::question::NoOpinion;
 use crate::wire::Malformed;
-
-/// Why a plugin had no opinion on a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NoOpinion {
-    /// It trapped.
-    Trapped,
-    /// Its budget was exhausted.
-    OutOfFuel,
-    /// Its answer had the wrong shape.
-    Lied,
-    /// It is not asked for a while.
-    Quarantined,
-    /// There is no such plugin.
-    Missing,
-}
 
 /// What was lost, and at which bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

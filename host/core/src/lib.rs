@@ -29,13 +29,13 @@ mod table;
 pub mod time;
 pub mod wire;
 
-pub use count::NoOpinion;
 pub use engine::Engine;
 pub use engine::EngineConfig;
 pub use engine::Explanation;
 pub use engine::Report;
 pub use flow::Tally;
 pub use flow::Verdict;
+pub use question::NoOpinion;
 pub use roster::PluginIndex;
 pub use roster::Roster;
 pub use site::SiteCounts;

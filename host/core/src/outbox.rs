@@ -1,7 +1,7 @@
 //! The next batch of one plugin: rows in, and where their answers belong.
 //!
-//! A row of a flow shows the flow's state. Where that changed since the flow's row in this batch, the packet
-//! waits until the batch is answered: so any cut into batches shows a plugin the same facts.
+//! Several packets of one flow in one batch share the flow's note. Where a new connection begins on the same ports,
+//! its first packet waits until the batch is answered: so any cut into batches shows a plugin the same notes.
 
 use crate::flow::Flow;
 use crate::flow::FlowKey;
@@ -51,8 +51,7 @@ impl Outbox {
 
     /// Whether the next packet of this flow must wait for the answer.
     pub(crate) fn must_stage(&self, flow: &Flow) -> bool {
-        flow.batch == self.serial
-            && (flow.begun_again || self.batch.flows[usize::from(flow.row)].state != flow.state())
+        flow.batch == self.serial && flow.begun_again
     }
 
     /// Keeps a packet until this batch is answered.

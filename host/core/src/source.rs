@@ -33,11 +33,10 @@ pub(crate) struct Standings {
     pub(crate) settled: u32,
 }
 
-/// Everything known of one source.
+/// Everything known of one source; at first nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Source {
     pub(crate) note: u64,
-    pub(crate) seen: Instant,
     pub(crate) tag: u32,
     pub(crate) flows: Settled<u32>,
     pub(crate) standings: Settled<Standings>,
@@ -53,10 +52,6 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(at: Instant) -> Self {
-        Self { seen: at, ..Self::default() }
-    }
-
     /// Counts packets of a class and says how many there are in this second.
     pub(crate) fn in_second(&mut self, second: u32, class: Class, weight: u32) -> u32 {
         if self.second != second {
@@ -70,11 +65,11 @@ impl Source {
 }
 
 impl Tenant for Source {
+    type Left = ();
+
     fn hold(&self, epoch: u32, _now: Instant) -> Hold {
         if self.standings.before(epoch).proven > 0 { Hold::Fast } else { Hold::Loose }
     }
 
-    fn seen(&self) -> Instant {
-        self.seen
-    }
+    fn left(&self) {}
 }

@@ -1,7 +1,7 @@
 //! A bounded table: a key has a few places, and who is protected keeps its place.
 //!
 //! Memory grows with use up to the capacity and never beyond. A newcomer takes a free place, else that of the
-//! least protected entry seen longest ago; entries touched in the running epoch, and entries that are fully
+//! unprotected entry not touched for longest; entries touched in the running epoch, and entries that are fully
 //! protected, never make room. Protection is what earlier epochs settled, so that who is evicted does not depend
 //! on how packets were cut into batches.
 
@@ -28,10 +28,12 @@ pub(crate) enum Hold {
 
 /// What a table must know of its values.
 pub(crate) trait Tenant {
+    /// What is left to do for a value that made room.
+    type Left;
     /// How hard it holds, as settled before `epoch`.
     fn hold(&self, epoch: u32, now: Instant) -> Hold;
-    /// When it was last seen.
-    fn seen(&self) -> Instant;
+    /// It makes room.
+    fn left(&self) -> Self::Left;
 }
 
 /// One entry.
@@ -46,20 +48,28 @@ pub(crate) struct Entry<K, V> {
 
 /// What came of asking for a place.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Opened<V> {
+pub(crate) enum Opened<L> {
     /// It was there.
     Found(Ref),
     /// It is new, perhaps in the place of another.
-    New(Ref, Option<V>),
+    New(Ref, Option<L>),
     /// Everybody there is protected.
     Refused,
+}
+
+/// The places of a few keys, in one cache line. Whoever must make room is found here without a look at the entries.
+#[derive(Clone, Copy, Debug, Default)]
+struct Set {
+    /// For each place the entry's slot + 1 and, above, a few bits of its hash.
+    places: [u32; WAYS],
+    /// For each place an epoch: its entry was not touched before. The entry itself knows exactly.
+    stamps: [u32; WAYS],
 }
 
 /// The table.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K, V> {
-    /// For each place the entry's slot + 1 and, above, a few bits of its hash.
-    sets: Vec<[u32; WAYS]>,
+    sets: Vec<Set>,
     entries: Vec<Entry<K, V>>,
     key: HashKey,
 }
@@ -71,7 +81,7 @@ impl<K: Key, V: Tenant> Table<K, V> {
     /// A table for at most `capacity` entries (rounded up to a power of two, at most 2^19).
     pub(crate) fn new(capacity: usize, key: HashKey) -> Self {
         let capacity = capacity.clamp(WAYS, 1 << (SLOT_BITS - 1)).next_power_of_two();
-        Self { sets: vec![[0; WAYS]; capacity / WAYS], entries: Vec::with_capacity(capacity), key }
+        Self { sets: vec![Set::default(); capacity / WAYS], entries: Vec::with_capacity(capacity), key }
     }
 
     fn place(&self, key: &K) -> (usize, u32) {
@@ -81,67 +91,83 @@ impl<K: Key, V: Tenant> Table<K, V> {
     }
 
     fn search(&self, key: &K, set: usize, tag: u32) -> Option<usize> {
-        let ways = &self.sets[set];
-        for (way, &place) in ways.iter().enumerate() {
-            if place & !SLOT_MASK == tag && place & SLOT_MASK != 0 {
-                let slot = (place & SLOT_MASK) - 1;
-                if self.entries[slot as usize].key == *key {
-                    return Some(way);
-                }
+        let places = &self.sets[set].places;
+        for (way, &place) in places.iter().enumerate() {
+            if place & !SLOT_MASK == tag && place & SLOT_MASK != 0 && self.entry(place).key == *key {
+                return Some(way);
             }
         }
         None
+    }
+
+    fn entry(&self, place: u32) -> &Entry<K, V> {
+        &self.entries[(place & SLOT_MASK) as usize - 1]
     }
 
     /// The entry of a key.
     pub(crate) fn find(&self, key: &K) -> Option<Ref> {
         let (set, tag) = self.place(key);
         let way = self.search(key, set, tag)?;
-        let slot = (self.sets[set][way] & SLOT_MASK) - 1;
-        Some(Ref { slot, generation: self.entries[slot as usize].generation })
+        let place = self.sets[set].places[way];
+        Some(Ref { slot: (place & SLOT_MASK) - 1, generation: self.entry(place).generation })
     }
 
     /// The entry of a key; a new one of `make` where there is none and room can be made.
-    pub(crate) fn open(&mut self, key: K, epoch: u32, now: Instant, make: impl FnOnce() -> V) -> Opened<V> {
+    pub(crate) fn open(
+        &mut self,
+        key: K,
+        epoch: u32,
+        now: Instant,
+        make: impl FnOnce() -> V,
+    ) -> Opened<V::Left> {
         let (set, tag) = self.place(&key);
         if let Some(way) = self.search(&key, set, tag) {
-            let slot = (self.sets[set][way] & SLOT_MASK) - 1;
+            self.sets[set].stamps[way] = epoch;
+            let slot = (self.sets[set].places[way] & SLOT_MASK) - 1;
             let entry = &mut self.entries[slot as usize];
             entry.epoch = epoch;
             return Opened::Found(Ref { slot, generation: entry.generation });
         }
-        if let Some(way) = self.sets[set].iter().position(|place| *place == 0) {
+        if let Some(way) = self.sets[set].places.iter().position(|place| *place == 0) {
             let slot = self.entries.len() as u32;
             self.entries.push(Entry { key, generation: 1, epoch, value: make() });
-            self.sets[set][way] = tag | (slot + 1);
+            self.sets[set].places[way] = tag | (slot + 1);
+            self.sets[set].stamps[way] = epoch;
             return Opened::New(Ref { slot, generation: 1 }, None);
         }
         let Some(way) = self.loosest(set, epoch, now) else { return Opened::Refused };
-        let slot = (self.sets[set][way] & SLOT_MASK) - 1;
+        let slot = (self.sets[set].places[way] & SLOT_MASK) - 1;
         let entry = &mut self.entries[slot as usize];
-        entry.key = key;
-        entry.generation = entry.generation.wrapping_add(1);
-        entry.epoch = epoch;
-        let old = std::mem::replace(&mut entry.value, make());
-        let generation = entry.generation;
-        self.sets[set][way] = tag | (slot + 1);
-        Opened::New(Ref { slot, generation }, Some(old))
+        let left = entry.value.left();
+        let generation = entry.generation.wrapping_add(1);
+        *entry = Entry { key, generation, epoch, value: make() };
+        self.sets[set].places[way] = tag | (slot + 1);
+        self.sets[set].stamps[way] = epoch;
+        Opened::New(Ref { slot, generation }, Some(left))
     }
 
-    /// The place whose entry should make room.
-    fn loosest(&self, set: usize, epoch: u32, now: Instant) -> Option<usize> {
-        let mut best: Option<(Instant, usize)> = None;
-        for (way, &place) in self.sets[set].iter().enumerate() {
-            let entry = &self.entries[((place & SLOT_MASK) - 1) as usize];
-            if entry.epoch == epoch || entry.value.hold(epoch, now) == Hold::Fast {
-                continue;
+    /// The place whose entry should make room: the one not touched for the most epochs. Stamps may be too old;
+    /// they are put right for those that are looked at, so that usually one look is enough.
+    fn loosest(&mut self, set: usize, epoch: u32, now: Instant) -> Option<usize> {
+        for _ in 0..2 * WAYS {
+            let stamps = &self.sets[set].stamps;
+            let (way, age) = stamps
+                .iter()
+                .map(|stamp| epoch.wrapping_sub(*stamp))
+                .enumerate()
+                .max_by_key(|(way, age)| (*age, std::cmp::Reverse(*way)))?;
+            if age == 0 {
+                return None;
             }
-            let seen = entry.value.seen();
-            if best.is_none_or(|(oldest, _)| seen < oldest) {
-                best = Some((seen, way));
+            let (stamp, place) = (stamps[way], self.sets[set].places[way]);
+            let entry = self.entry(place);
+            let touched = if entry.value.hold(epoch, now) == Hold::Fast { epoch } else { entry.epoch };
+            if touched == stamp {
+                return Some(way);
             }
+            self.sets[set].stamps[way] = touched;
         }
-        best.map(|(_, way)| way)
+        None
     }
 
     /// The value at a place, if nobody else has taken it.

@@ -23,7 +23,8 @@ use support::SERVER;
 use support::SYN;
 
 fn engine(batch_rows: usize, places: usize) -> Engine {
-    let config = EngineConfig { seed: 3, batch_rows, flows: places, sources: places, ..EngineConfig::default() };
+    let config =
+        EngineConfig { seed: 3, batch_rows, flows: places, sources: places, ..EngineConfig::default() };
     Engine::new(config, Arc::new(Roster::new(vec![Arc::new(support::manifest())])), support::services())
 }
 
@@ -43,7 +44,17 @@ fn replay(packets: &[Made], batch_rows: usize, places: usize) -> (Vec<OpinionRow
 /// A packet of one of a few clients, in either direction, over either transport.
 fn any_packet() -> impl Strategy<Value = Made> {
     let flags = prop::sample::select(vec![SYN, SYN | ACK, ACK, PSH | ACK, RST, FIN | ACK]);
-    let payload = prop::sample::select(vec!["", "!", "?", "*", "p", "e", "o", "hello world", "0123456789abcdef0123456789"]);
+    let payload = prop::sample::select(vec![
+        "",
+        "!",
+        "?",
+        "*",
+        "p",
+        "e",
+        "o",
+        "hello world",
+        "0123456789abcdef0123456789",
+    ]);
     (0..40u8, 0..3u16, any::<bool>(), any::<bool>(), flags, 0..40u32, 0..40u32, payload, 0..60u64).prop_map(
         |(host, port, reply, is_tcp, flags, sequence, acknowledgement, payload, gap_ms)| {
             let client = (Ipv4Addr::new(192, 0, 2, host), 40_000 + port);

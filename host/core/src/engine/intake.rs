@@ -6,6 +6,7 @@ use crate::count::Loss;
 use crate::effect::Effects;
 use crate::flow::Flow;
 use crate::flow::FlowKey;
+use crate::flow::FlowLeft;
 use crate::flow::second_of;
 use crate::frame::Frame;
 use crate::frame::Passage;
@@ -18,6 +19,7 @@ use crate::service::Transport;
 use crate::site::NODE;
 use crate::source::Source;
 use crate::source::SourceKey;
+use crate::standing::Standing;
 use crate::table::Opened;
 use crate::table::Ref;
 use crate::wire::Address;
@@ -175,7 +177,7 @@ impl Engine {
             flow.first_seen |= number == 0 && flow.from_server == 0;
         }
         flow.client_packet(frame.at, weight, attacked);
-        if flow.standing.now() < crate::standing::Standing::Player || !flow.in_lanes {
+        if flow.standing.now() < Standing::Player || !flow.in_lanes {
             self.lift(at, frame.at, effects);
         }
         let waiting = Waiting { flow: at, source: source_at, site, at: frame.at, weight, reply: false, syn };
@@ -247,8 +249,7 @@ impl Engine {
         let flow = self.flows.get_mut(flow_at)?;
         flow.site = site;
         let known = flow.source;
-        if let Some(source) = self.sources.touch(known, epoch) {
-            source.seen = source.seen.max(at);
+        if self.sources.touch(known, epoch).is_some() {
             return Some((flow_at, known));
         }
         let source_at = self.open_source(SourceKey { client: key.client, site }, frame)?;
@@ -259,7 +260,7 @@ impl Engine {
     }
 
     fn open_source(&mut self, key: SourceKey, frame: &Frame<'_>) -> Option<Ref> {
-        let at = match self.sources.open(key, self.epoch, frame.at, || Source::new(frame.at)) {
+        let at = match self.sources.open(key, self.epoch, frame.at, Source::default) {
             Opened::Found(at) => at,
             Opened::New(at, old) => {
                 if old.is_some() {
@@ -273,15 +274,16 @@ impl Engine {
             }
         };
         let source = self.sources.get_mut(at)?;
-        source.seen = source.seen.max(frame.at);
         source.flows.set(source.flows.now().saturating_add(1), self.epoch);
         Some(at)
     }
 
     /// What a flow that made room leaves behind.
-    fn forget_flow(&mut self, flow: &Flow) {
+    fn forget_flow(&mut self, flow: &FlowLeft) {
         self.heads.close(flow.head);
-        self.leave(flow.source, flow.counted);
+        if flow.counted > Standing::Stranger {
+            self.leave(flow.source, flow.counted);
+        }
         if let Some(source) = self.sources.get_mut(flow.source) {
             source.flows.set(source.flows.now().saturating_sub(1), self.epoch);
         }
@@ -389,6 +391,7 @@ fn packet_row(packet: &Packet<'_>, waiting: &Waiting, flow: &Flow, number: u32) 
         direction: u8::from(waiting.reply),
         fragment: packet.fragment,
         tcp_flags: tcp.flags,
+        flow_state: flow.state(),
         ..PacketRow::default()
     }
 }

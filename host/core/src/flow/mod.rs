@@ -255,13 +255,23 @@ impl Flow {
     }
 }
 
+/// What a flow that made room leaves behind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FlowLeft {
+    pub(crate) head: u32,
+    pub(crate) source: Ref,
+    pub(crate) counted: Standing,
+}
+
 impl Tenant for Flow {
+    type Left = FlowLeft;
+
     fn hold(&self, epoch: u32, now: Instant) -> Hold {
         let proven = self.standing.before(epoch) > Standing::Stranger;
         if proven && now.millis_since(self.client_seen) < IDLE_MS { Hold::Fast } else { Hold::Loose }
     }
 
-    fn seen(&self) -> Instant {
-        self.client_seen
+    fn left(&self) -> FlowLeft {
+        FlowLeft { head: self.head, source: self.source, counted: self.counted }
     }
 }

@@ -32,7 +32,7 @@ mod tests {
         let mut flow = Flow::new(0, Ref::default(), Transport::Udp, Instant::START, 0);
         flow.standing = Settled::new(standing, 0);
         flow.tally = tally;
-        let mut source = Source::new(Instant::START);
+        let mut source = Source::default();
         source.standings.set(Standings { proven: settled.max(1), settled }, 0);
         may_lease(&flow, &source)
     }

@@ -186,7 +186,7 @@ pub fn classify(batch: &Batch) -> Answer {
             u64::from(row.number),
             u64::from(row.stream_offset),
             u64::from(row.tcp_flags) << 8 | u64::from(row.direction),
-            u64::from(flow.state) << 8 | u64::from(row.head_flags),
+            u64::from(row.flow_state) << 8 | u64::from(row.head_flags),
             head.iter().chain(payload).fold(0, |sum, byte| sum * 31 % 1_000_003 + u64::from(*byte)),
             u64::from(batch.sources[flow.source as usize].flows),
         ];

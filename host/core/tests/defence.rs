@@ -1,0 +1,293 @@
+//! These packets at these times give these effects: standing, lanes, attacks and their measures.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use ftagent_core::Engine;
+use ftagent_core::EngineConfig;
+use ftagent_core::Roster;
+use ftagent_core::Standing;
+use ftagent_core::effect::Effect;
+use ftagent_core::effect::Effects;
+use ftagent_core::effect::Notice;
+use ftagent_core::time::Instant;
+use support::ACK;
+use support::Made;
+use support::PORT;
+use support::PSH;
+use support::SERVER;
+use support::SYN;
+
+const CLIENT: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 40_000);
+const SERVICE: (Ipv4Addr, u16) = (SERVER, PORT);
+
+/// An engine, and what it asked for.
+struct Stage {
+    engine: Engine,
+    effects: Effects,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let roster = Arc::new(Roster::new(vec![Arc::new(support::manifest())]));
+        let engine = Engine::new(EngineConfig::default(), roster, support::services());
+        Self { engine, effects: Effects::default() }
+    }
+
+    fn send(&mut self, packet: &Made) {
+        let at = Instant::from_millis(packet.at_ms);
+        support::step(&mut self.engine, at, &packet.bytes(), &mut self.effects);
+    }
+
+    /// Everything is answered, and time has come to `at_ms`.
+    fn rest(&mut self, at_ms: u64) {
+        support::flush(&mut self.engine, &mut self.effects);
+        self.engine.tick(Instant::from_millis(at_ms), &mut self.effects);
+    }
+
+    fn standing(&self, ip: Ipv4Addr) -> Standing {
+        self.engine.explain(IpAddr::V4(ip)).standing
+    }
+
+    /// The kinds of effects, each once.
+    fn kinds(&self) -> BTreeSet<&'static str> {
+        self.effects.asked.iter().map(|(_, effect)| kind(effect)).collect()
+    }
+
+    /// The effects of one kind, with their times.
+    fn of(&self, wanted: &str) -> Vec<(u64, &Effect)> {
+        let asked = self.effects.asked.iter().filter(|(_, effect)| kind(effect) == wanted);
+        asked.map(|(at, effect)| (at.as_micros() / 1_000, effect)).collect()
+    }
+
+    /// A TCP handshake of a client, all of it seen.
+    fn handshake(&mut self, at_ms: u64, client: (Ipv4Addr, u16)) {
+        self.send(&support::tcp(at_ms, client, SERVICE, (SYN, 100, 0), b""));
+        self.send(&support::tcp(at_ms + 1, SERVICE, client, (SYN | ACK, 900, 101), b""));
+        self.send(&support::tcp(at_ms + 2, client, SERVICE, (ACK, 101, 901), b""));
+    }
+
+    /// Packets of forged sources, one a millisecond.
+    fn forged(&mut self, from_ms: u64, packets: u64, payload: &[u8]) {
+        for number in 0..packets {
+            let from = (Ipv4Addr::from_bits(0x0a00_0000 | number as u32), 1_234);
+            self.send(&support::udp(from_ms + number, from, SERVICE, payload));
+        }
+    }
+}
+
+fn kind(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Lease(_) => "lease",
+        Effect::Lane(_) => "lane",
+        Effect::CrowdLimit(_) => "crowd",
+        Effect::ShapeDrop(_) => "shape",
+        Effect::Notice(Notice::FirstHostile { .. }) => "first-hostile",
+        Effect::Notice(Notice::AttackBegins { .. }) => "begins",
+        Effect::Notice(Notice::AttackEnds { .. }) => "ends",
+    }
+}
+
+#[test]
+fn a_hostile_flood_begins_renews_and_ends() {
+    let mut stage = Stage::new();
+    stage.forged(1_000, 5_000, b"!");
+    stage.rest(12_000);
+    let expected = ["begins", "crowd", "ends", "first-hostile", "shape"];
+    assert_eq!(stage.kinds(), BTreeSet::from(expected), "and nothing else: no forged source is leased");
+    assert_eq!(stage.of("first-hostile").len(), 1);
+    assert_eq!(stage.of("begins").len(), 1);
+    let begins = stage.of("begins")[0].0;
+    assert!(begins < 1_200, "within the first 200 ms, not at {begins} ms");
+    let crowd: Vec<u64> = stage.of("crowd").iter().map(|(at_ms, _)| *at_ms).collect();
+    assert!(crowd.windows(2).all(|pair| pair[1] - pair[0] <= 2_100), "renewed in time: {crowd:?}");
+    let ends = stage.of("ends")[0].0;
+    assert!((11_000..=11_400).contains(&ends), "5 s after the last packet at 6 s, not at {ends} ms");
+    for (_, effect) in &stage.effects.asked {
+        match effect {
+            Effect::CrowdLimit(limit) => {
+                assert!(limit.for_ms <= 10_000 && limit.packets_per_second >= 50 && limit.burst > 0);
+            }
+            Effect::ShapeDrop(drop) => {
+                assert_eq!((&*drop.reason, drop.for_ms), ("toy/impossible-toy", 10_000))
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn an_unproven_address_is_never_banned_by_name() {
+    let mut stage = Stage::new();
+    for number in 0..5_000 {
+        stage.send(&support::udp(1_000 + number, CLIENT, SERVICE, b"!"));
+    }
+    stage.rest(7_000);
+    assert!(stage.kinds().contains("begins"));
+    assert_eq!(stage.of("lease"), []);
+    assert_eq!(stage.standing(CLIENT.0), Standing::Stranger);
+}
+
+#[test]
+fn a_proven_hostile_source_is_leased_while_the_attack_lasts() {
+    let mut stage = Stage::new();
+    stage.handshake(1_000, CLIENT);
+    for number in 0..3_000u32 {
+        let at_ms = 1_100 + u64::from(number);
+        stage.send(&support::tcp(at_ms, CLIENT, SERVICE, (PSH | ACK, 101 + number, 901), b"?"));
+    }
+    stage.rest(5_000);
+    let leases = stage.of("lease");
+    assert!(!leases.is_empty());
+    for (_, effect) in leases {
+        let Effect::Lease(lease) = effect else { continue };
+        assert_eq!((lease.source, &*lease.reason), (IpAddr::V4(CLIENT.0), "toy/unusual-toy"));
+        assert!(lease.for_ms <= 10_000);
+    }
+}
+
+#[test]
+fn only_an_acknowledgement_of_what_the_server_sent_proves_a_client() {
+    let mut stage = Stage::new();
+    stage.send(&support::tcp(1_000, CLIENT, SERVICE, (SYN, 100, 0), b""));
+    stage.send(&support::tcp(1_001, CLIENT, SERVICE, (ACK, 101, 901), b""));
+    assert_eq!(stage.standing(CLIENT.0), Standing::Stranger, "the server has sent nothing");
+    stage.send(&support::tcp(1_002, SERVICE, CLIENT, (SYN | ACK, 900, 101), b""));
+    stage.send(&support::tcp(1_003, CLIENT, SERVICE, (ACK, 101, 902), b""));
+    assert_eq!(stage.standing(CLIENT.0), Standing::Stranger, "it has not sent that much");
+    assert_eq!(stage.of("lane"), []);
+    stage.send(&support::tcp(1_004, CLIENT, SERVICE, (ACK, 101, 901), b""));
+    assert_eq!(stage.standing(CLIENT.0), Standing::Proven);
+    assert_eq!(stage.of("lane").len(), 2, "one of its own and the smaller one of its address");
+}
+
+#[test]
+fn an_echo_proves_over_udp_only() {
+    let mut stage = Stage::new();
+    stage.send(&support::udp(1_000, CLIENT, SERVICE, b"e"));
+    let other = (Ipv4Addr::new(192, 0, 2, 2), 40_000);
+    stage.send(&support::tcp(1_001, other, SERVICE, (PSH | ACK, 5, 5), b"e"));
+    stage.rest(1_100);
+    assert_eq!(stage.standing(CLIENT.0), Standing::Proven);
+    assert_eq!(stage.standing(other.0), Standing::Stranger);
+}
+
+#[test]
+fn who_plays_becomes_a_player_and_keeps_its_lane() {
+    let mut stage = Stage::new();
+    stage.send(&support::udp(1_000, CLIENT, SERVICE, b"e"));
+    for tick in 0..400 {
+        stage.send(&support::udp(1_050 + tick * 50, CLIENT, SERVICE, b"p"));
+    }
+    stage.rest(22_000);
+    assert_eq!(stage.standing(CLIENT.0), Standing::Player);
+    let own: Vec<u64> = stage
+        .of("lane")
+        .iter()
+        .filter(|(_, effect)| matches!(effect, Effect::Lane(lane) if lane.source_port.is_some()))
+        .map(|(at_ms, _)| *at_ms)
+        .collect();
+    assert!(own.len() >= 4 && own.windows(2).all(|pair| pair[1] - pair[0] <= 5_100), "{own:?}");
+}
+
+/// A client that sends each `client_ms`, and a server that sends each `server_ms`, for so long.
+fn converse(stage: &mut Stage, client_ms: u64, server_ms: u64, until_ms: u64) {
+    for at_ms in 1_000..until_ms {
+        if at_ms % client_ms == 0 {
+            stage.send(&support::udp(at_ms, CLIENT, SERVICE, b"x"));
+        }
+        if at_ms % server_ms == 7 {
+            stage.send(&support::udp(at_ms, SERVICE, CLIENT, b"y"));
+        }
+    }
+}
+
+#[test]
+fn an_opaque_player_settles_after_half_a_minute() {
+    let mut stage = Stage::new();
+    converse(&mut stage, 50, 40, 30_000);
+    assert_eq!(stage.standing(CLIENT.0), Standing::Stranger, "not before");
+    converse(&mut stage, 50, 40, 35_000);
+    assert_eq!(stage.standing(CLIENT.0), Standing::Settled);
+}
+
+#[test]
+fn an_echo_does_not_settle() {
+    let mut stage = Stage::new();
+    converse(&mut stage, 50, 50, 60_000);
+    assert_eq!(stage.standing(CLIENT.0), Standing::Stranger);
+}
+
+#[test]
+fn nobody_settles_during_an_attack() {
+    let mut stage = Stage::new();
+    for at_ms in 1_000..60_000 {
+        if at_ms % 10 == 0 {
+            stage.send(&support::udp(at_ms, (Ipv4Addr::new(192, 0, 2, 99), 9), SERVICE, b"!"));
+        }
+        if at_ms % 50 == 0 {
+            stage.send(&support::udp(at_ms, CLIENT, SERVICE, b"x"));
+        }
+        if at_ms % 40 == 7 {
+            stage.send(&support::udp(at_ms, SERVICE, CLIENT, b"y"));
+        }
+    }
+    assert_eq!(stage.standing(CLIENT.0), Standing::Stranger);
+}
+
+#[test]
+fn half_open_connections_are_an_attack_of_strangers() {
+    let mut stage = Stage::new();
+    for number in 0..1_000u32 {
+        let from = (Ipv4Addr::from_bits(0x0a00_0000 | number), 1_234);
+        stage.send(&support::tcp(1_000 + u64::from(number), from, SERVICE, (SYN, number, 0), b""));
+    }
+    stage.rest(2_100);
+    let Some((_, Effect::Notice(Notice::AttackBegins { reason, .. }))) = stage.of("begins").first().copied()
+    else {
+        panic!("an attack begins")
+    };
+    assert_eq!(&**reason, "host/too-many-syns");
+    assert!(stage.kinds().contains("crowd") && stage.of("lease").is_empty());
+}
+
+#[test]
+fn a_neighbour_on_another_service_is_not_touched() {
+    let mut stage = Stage::new();
+    stage.forged(1_000, 2_000, b"!");
+    stage.rest(4_000);
+    for (_, effect) in &stage.effects.asked {
+        if let Effect::CrowdLimit(limit) = effect {
+            assert_eq!(limit.service.port, PORT);
+            assert_eq!(limit.service.transport.name(), "udp", "TCP of the same port is another service");
+        }
+    }
+}
+
+#[test]
+fn peace_is_quiet() {
+    let mut stage = Stage::new();
+    for second in 1..120u64 {
+        for client in 0..20u8 {
+            let from = (Ipv4Addr::new(192, 0, 2, client), 40_000);
+            stage.send(&support::udp(second * 1_000 + u64::from(client), from, SERVICE, b"p"));
+        }
+    }
+    stage.rest(121_000);
+    assert_eq!(stage.effects, Effects::default());
+}
+
+#[test]
+fn a_jump_in_time_is_survived() {
+    let mut stage = Stage::new();
+    stage.forged(1_000, 200, b"!");
+    stage.send(&support::udp(u64::MAX / 1_000, CLIENT, SERVICE, b"p"));
+    stage.send(&support::udp(5, CLIENT, SERVICE, b"p"));
+    stage.rest(u64::MAX);
+    assert_eq!(stage.of("ends").len(), 1);
+    assert_eq!(stage.engine.counts().waiting, 0);
+}
