@@ -115,7 +115,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 fn play(args: &Args, clients: &Clients, progress: &Progress) -> anyhow::Result<Report> {
     progress.say("lab: namespaces for node, players and attackers, dockerd in the node");
     let mut stage = Stage::new(clients)?;
-    progress.say("servers: two of Minecraft Java on the same port of two addresses, one of Bedrock; players join");
+    progress.say(
+        "servers: two of Minecraft Java on the same port of two addresses, one of Bedrock; players join",
+    );
     stage.join(clients)?;
     let mut report = Report::new(args.without);
     for wave in [Wave::below(), Wave::above()] {

@@ -45,7 +45,8 @@ pub(crate) const LAB: &[Need] = &[
 pub(crate) const GAMES: &[Need] = &[need("bzfs", "bzflag-server"), need("bzadmin", "bzflag-server")];
 
 /// Where Debian's commands are; a superuser's path often lacks the last two.
-const PLACES: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/games"];
+const PLACES: &[&str] =
+    &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/games"];
 /// Where packages ask whether they may start their service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 

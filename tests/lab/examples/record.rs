@@ -27,15 +27,20 @@ fn main() -> anyhow::Result<()> {
     let clients = Clients::fetch_default()?;
     let lab = Lab::new()?;
     let docker = Docker::start(&lab)?;
-    let (java, bedrock) = (SocketAddr::from((address::NODE, 25565)), SocketAddr::from((address::NODE, 19132)));
-    let _servers = [clients.serve(&docker, Game::Java, java)?, clients.serve(&docker, Game::Bedrock, bedrock)?];
+    let (java, bedrock) =
+        (SocketAddr::from((address::NODE, 25565)), SocketAddr::from((address::NODE, 19132)));
+    let _servers =
+        [clients.serve(&docker, Game::Java, java)?, clients.serve(&docker, Game::Bedrock, bedrock)?];
     let mut tcpdump = lab.node().command("tcpdump");
     tcpdump.args(["-i", "uplink", "-U", "-n", "-s", SNAP_BYTES, "-w", &file, "tcp or udp"]);
     let mut tcpdump = tcpdump.stderr(Stdio::null()).spawn().context("cannot start tcpdump")?;
     std::thread::sleep(Duration::from_secs(2));
     let sources = [IpAddr::from(address::player(20))];
     let players = Players { name: "Player", sources: &sources };
-    let _players = [clients.join(&lab, Game::Java, java, players)?, clients.join(&lab, Game::Bedrock, bedrock, players)?];
+    let _players = [
+        clients.join(&lab, Game::Java, java, players)?,
+        clients.join(&lab, Game::Bedrock, bedrock, players)?,
+    ];
     std::thread::sleep(Duration::from_secs(6));
     let floods = [
         Attack::new(Vector::BadHandshake, java).from(Sources::Bots(10)).packets(60).per_second(60),

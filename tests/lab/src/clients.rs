@@ -111,14 +111,12 @@ impl Clients {
     pub fn spec(&self, game: Game, public: SocketAddr) -> ServerSpec {
         let node = "/usr/bin/node";
         let spec = match game {
-            Game::Java => ServerSpec::new(
-                "ghcr.io/pterodactyl/yolks:java_21",
-                public,
-                &[node, "/lab/java-server.js"],
-            )
-            .startup("java -Xms128M -XX:MaxRAMPercentage=95.0 -jar {{SERVER_JARFILE}}")
-            .variable("SERVER_JARFILE", "server.jar")
-            .variable("MINECRAFT_VERSION", "1.20.4"),
+            Game::Java => {
+                ServerSpec::new("ghcr.io/pterodactyl/yolks:java_21", public, &[node, "/lab/java-server.js"])
+                    .startup("java -Xms128M -XX:MaxRAMPercentage=95.0 -jar {{SERVER_JARFILE}}")
+                    .variable("SERVER_JARFILE", "server.jar")
+                    .variable("MINECRAFT_VERSION", "1.20.4")
+            }
             Game::Bedrock => ServerSpec::new(
                 "ghcr.io/pterodactyl/yolks:debian",
                 public,
@@ -160,19 +158,33 @@ impl Clients {
         }
         // It prints nothing when it is ready; a connection within the container's own network does it no harm.
         let port = server.spec().port;
-        let ready = || server.within(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).ok()?.then_some(());
+        let ready = || {
+            server.within(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).ok()?.then_some(())
+        };
         clock::wait_for(LISTENING, ready).context("bzfs does not listen")
     }
 
     /// Starts players and waits until all have joined.
-    pub fn join(&self, lab: &Lab, game: Game, public: SocketAddr, players: Players<'_>) -> anyhow::Result<Player> {
+    pub fn join(
+        &self,
+        lab: &Lab,
+        game: Game,
+        public: SocketAddr,
+        players: Players<'_>,
+    ) -> anyhow::Result<Player> {
         let mut player = self.play(lab, game, public, players)?;
         player.wait_for_all("joined", players.joining(game), JOINING)?;
         Ok(player)
     }
 
     /// Starts players.
-    pub fn play(&self, lab: &Lab, game: Game, public: SocketAddr, players: Players<'_>) -> anyhow::Result<Player> {
+    pub fn play(
+        &self,
+        lab: &Lab,
+        game: Game,
+        public: SocketAddr,
+        players: Players<'_>,
+    ) -> anyhow::Result<Player> {
         let (host, port, name) = (public.ip().to_string(), public.port().to_string(), players.name);
         let sources: Vec<String> = players.sources.iter().map(ToString::to_string).collect();
         let sources = sources.join(",");
@@ -221,7 +233,16 @@ fn install_npm(scripts: &Path, packages: &Path) -> anyhow::Result<()> {
 fn install_python(scripts: &Path, packages: &Path) -> anyhow::Result<()> {
     retry("pip", || {
         let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:", "--no-deps"]);
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "--only-binary",
+            ":all:",
+            "--no-deps",
+        ]);
         pip.args(["--upgrade", "--no-compile", "--target"]).arg(packages.join("python"));
         command::output(pip.arg("--requirement").arg(scripts.join("requirements.txt")))
     })
@@ -234,7 +255,9 @@ fn retry(what: &str, download: impl Fn() -> anyhow::Result<String>) -> anyhow::R
         tried += 1;
         match download() {
             Ok(_) => return Ok(()),
-            Err(error) if tried == TRIES => return Err(error).context(format!("{what} failed {TRIES} times")),
+            Err(error) if tried == TRIES => {
+                return Err(error).context(format!("{what} failed {TRIES} times"));
+            }
             Err(_) => std::thread::sleep(Duration::from_secs(1 << tried)),
         }
     }

@@ -130,7 +130,8 @@ impl Docker {
 
     /// Starts dockerd and waits until it answers.
     fn launch(&mut self) -> anyhow::Result<()> {
-        let log = File::options().create(true).append(true).open(self.log()).context("cannot write dockerd.log")?;
+        let log =
+            File::options().create(true).append(true).open(self.log()).context("cannot write dockerd.log")?;
         let errors = log.try_clone().context("cannot write dockerd.log")?;
         let dir = self.dir.display();
         let mut dockerd = self.lab.node().command(dockerd());
@@ -194,13 +195,17 @@ impl Docker {
     /// Writes the tree of the image: links as on a machine with merged /usr, and busybox by its own name.
     fn pack_image(&self, tar: &Path) -> anyhow::Result<()> {
         let root = self.dir.join("image");
-        for folder in ["usr", "lib", "lib64", "bin", "sbin", "etc", "tmp", "home/container", "lab", "clients"] {
+        for folder in ["usr", "lib", "lib64", "bin", "sbin", "etc", "tmp", "home/container", "lab", "clients"]
+        {
             std::fs::create_dir_all(root.join(folder)).context("cannot lay out the image")?;
         }
         std::fs::copy("/bin/busybox", root.join("busybox"))
             .context("cannot copy /bin/busybox (Debian package `busybox-static`)")?;
-        std::fs::write(root.join("etc/passwd"), "root:x:0:0::/:/busybox\ncontainer:x:988:988::/home/container:\n")
-            .context("cannot lay out the image")?;
+        std::fs::write(
+            root.join("etc/passwd"),
+            "root:x:0:0::/:/busybox\ncontainer:x:988:988::/home/container:\n",
+        )
+        .context("cannot lay out the image")?;
         let root = root.display().to_string();
         command::run("tar", &["-C", &root, "-cf", &tar.display().to_string(), "."])?;
         Ok(())
@@ -210,7 +215,8 @@ impl Docker {
     fn stop(&mut self) {
         let Some(mut process) = self.process.take() else { return };
         if let Ok(pid) = i32::try_from(process.id()) {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
         }
         let ended = clock::wait_for(Duration::from_secs(20), || process.try_wait().ok().flatten());
         if ended.is_none() {

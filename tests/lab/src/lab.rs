@@ -127,7 +127,11 @@ ip -n {name}-players link set home up
     script += &addresses(name);
     // Everyone knows everyone's hardware address for good.
     for (part, link, neighbours) in [
-        ("node", "uplink", vec![(gateways.0, gateways_v6.0, players_mac), (gateways.1, gateways_v6.1, wire_mac)]),
+        (
+            "node",
+            "uplink",
+            vec![(gateways.0, gateways_v6.0, players_mac), (gateways.1, gateways_v6.1, wire_mac)],
+        ),
         (
             "players",
             "home",
@@ -147,8 +151,9 @@ ip -n {name}-players link set home up
     ] {
         for (v4, v6, mac) in neighbours {
             for address in [v4.to_string(), v6.to_string()] {
-                script +=
-                    &format!("ip -n {name}-{part} neigh replace {address} lladdr {mac} dev {link} nud permanent\n");
+                script += &format!(
+                    "ip -n {name}-{part} neigh replace {address} lladdr {mac} dev {link} nud permanent\n"
+                );
             }
         }
     }

@@ -74,7 +74,8 @@ impl Meter {
     /// What has arrived so far.
     pub fn read(&self) -> anyhow::Result<Arrived> {
         let text = command::output(
-            namespace::enter(&self.namespace, "nft").args(["-j", "list", "counters", "table", "inet", "ftlab"]),
+            namespace::enter(&self.namespace, "nft")
+                .args(["-j", "list", "counters", "table", "inet", "ftlab"]),
         )?;
         let value: Value = serde_json::from_str(&text).context("nft printed no JSON")?;
         let mut arrived = Arrived::default();

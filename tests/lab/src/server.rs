@@ -224,7 +224,13 @@ impl Server {
     pub fn log(&self) -> anyhow::Result<String> {
         let mut logs = std::process::Command::new("sh");
         let script = "exec \"$0\" \"$@\" 2>&1";
-        logs.args(["-c", script, docker::program(), "-H", &format!("unix://{}", self.docker.socket.display())]);
+        logs.args([
+            "-c",
+            script,
+            docker::program(),
+            "-H",
+            &format!("unix://{}", self.docker.socket.display()),
+        ]);
         crate::command::output(logs.args(["logs", &self.container]))
     }
 

@@ -41,7 +41,10 @@ fn heard(tap: &OwnedFd) -> Vec<Packet> {
         let packet = &bytes[..count];
         let from_attackers = match packet[0] >> 4 {
             4 => packet[12] == 198,
-            6 => packet[8..14] == [0x20, 0x01, 0x0d, 0xb8, 0, 3] || packet[8..14] == [0x20, 0x01, 0x0d, 0xb8, 0, 2],
+            6 => {
+                packet[8..14] == [0x20, 0x01, 0x0d, 0xb8, 0, 3]
+                    || packet[8..14] == [0x20, 0x01, 0x0d, 0xb8, 0, 2]
+            }
             _ => false,
         };
         if from_attackers {
@@ -65,7 +68,10 @@ fn checksum_is_right(packet: &[u8]) -> bool {
         sum += u32::from(protocol) + body.len() as u32;
         sum += addresses.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum::<u32>();
     }
-    sum += body.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&last| u32::from(last))).sum::<u32>();
+    sum += body
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&last| u32::from(last)))
+        .sum::<u32>();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -104,10 +110,18 @@ fn packets_look_as_described() {
         check(&lab, at(30120), Vector::SynEcnFlood, 6, tcp(0xc2, 65_535, 5));
         check(&lab, at(25565), Vector::SynAckReflection, 6, tcp(0x12, 64_240, 6));
         check(&lab, at(25565), Vector::AckFlood, 6, tcp(0x18, 512, 5));
-        check(&lab, at(19132), Vector::RakNetPing, 17, |udp| udp[8] == 1 && &udp[17..33] == magic && udp.len() == 41);
-        check(&lab, at(19132), Vector::RakNetOpen1, 17, |udp| udp[8] == 5 && &udp[9..25] == magic && udp[25] == 11);
-        check(&lab, at(19132), Vector::RakNetOpen2, 17, |udp| udp[8] == 7 && &udp[9..25] == magic && udp.len() == 42);
-        check(&lab, at(27015), Vector::A2sInfo, 17, |udp| &udp[8..] == b"\xff\xff\xff\xffTSource Engine Query\0");
+        check(&lab, at(19132), Vector::RakNetPing, 17, |udp| {
+            udp[8] == 1 && &udp[17..33] == magic && udp.len() == 41
+        });
+        check(&lab, at(19132), Vector::RakNetOpen1, 17, |udp| {
+            udp[8] == 5 && &udp[9..25] == magic && udp[25] == 11
+        });
+        check(&lab, at(19132), Vector::RakNetOpen2, 17, |udp| {
+            udp[8] == 7 && &udp[9..25] == magic && udp.len() == 42
+        });
+        check(&lab, at(27015), Vector::A2sInfo, 17, |udp| {
+            &udp[8..] == b"\xff\xff\xff\xffTSource Engine Query\0"
+        });
         check(&lab, at(27015), Vector::A2sPlayer, 17, |udp| udp.len() == 17 && udp[12] == b'U');
         check(&lab, at(27015), Vector::QConnect, 17, |udp| udp.len() == 31 && &udp[12..22] == b"qconnect0x");
         check(&lab, at(30120), Vector::GetStatus, 17, |udp| udp[12..].starts_with(b"getstatus"));
@@ -131,7 +145,8 @@ fn sources_are_as_asked_for() {
     let tap = tap(&lab);
     let attack = Attack::new(Vector::RakNetPing, target).packets(60).per_second(20_000);
     attack.from(Sources::Bots(3)).run(&lab).expect("an attack");
-    let mut sources: Vec<[u8; 4]> = heard(&tap).iter().map(|packet| [packet[12], packet[13], packet[14], packet[15]]).collect();
+    let mut sources: Vec<[u8; 4]> =
+        heard(&tap).iter().map(|packet| [packet[12], packet[13], packet[14], packet[15]]).collect();
     assert_eq!(sources.len(), 60);
     sources.sort_unstable();
     sources.dedup();
@@ -160,7 +175,8 @@ fn each_bound_ends_an_attack() {
 fn bots_open_real_connections_and_say_their_words() {
     let lab = Lab::new().expect("a lab");
     let target = SocketAddr::from((address::NODE, 25565));
-    let listener = lab.node().within(|| std::net::TcpListener::bind(target)).expect("inside").expect("a port");
+    let listener =
+        lab.node().within(|| std::net::TcpListener::bind(target)).expect("inside").expect("a port");
     let words: [(Vector, &[u8]); 5] = [
         (Vector::NullPing, &[0; 32]),
         (Vector::BadHandshake, &[1, 0]),
@@ -200,7 +216,11 @@ fn udp_floods_reach_a_hundred_thousand_packets_a_second() {
         let attack = Attack::new(vector, target).packets(300_000).per_second(1_000_000);
         let sent = attack.lasting(Duration::from_secs(3)).run(&lab).expect("an attack");
         let arrived = (meter.read().expect("counters") - before).attackers;
-        println!("{vector:?}: {} packets/s, {arrived} of {} arrived", sent.packets_per_second(), sent.packets);
+        println!(
+            "{vector:?}: {} packets/s, {arrived} of {} arrived",
+            sent.packets_per_second(),
+            sent.packets
+        );
         assert!(arrived * 100 >= sent.packets * 99, "{vector:?}: {arrived} of {} arrived", sent.packets);
         let least = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
         assert!(sent.packets_per_second() >= least, "{vector:?}: {sent:?}");

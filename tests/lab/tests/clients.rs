@@ -23,7 +23,8 @@ fn check(game: Game, port: u16, at: Ipv4Addr) {
     let server = clients.serve(&docker, game, public).expect("a server");
     let meter = server.meter().expect("a meter");
     let sources = [21, 22].map(|n| IpAddr::from(address::player(n)));
-    let player = clients.join(&lab, game, public, Players { name: "Player", sources: &sources }).expect("they join");
+    let player =
+        clients.join(&lab, game, public, Players { name: "Player", sources: &sources }).expect("they join");
     let from_ms = clock::now_ms();
     std::thread::sleep(Duration::from_secs(4));
     let health = player.health(from_ms, clock::now_ms());
@@ -53,7 +54,8 @@ fn monitors_get_their_answers() {
     let clients = Clients::fetch_default().expect("downloads");
     let lab = Lab::new().expect("a lab");
     let docker = Docker::start(&lab).expect("a daemon");
-    let servers = [("java", Game::Java, 25565), ("bedrock", Game::Bedrock, 19132), ("a2s", Game::Source, 27015)];
+    let servers =
+        [("java", Game::Java, 25565), ("bedrock", Game::Bedrock, 19132), ("a2s", Game::Source, 27015)];
     for (kind, game, port) in servers {
         let public = SocketAddr::from((address::NODE, port));
         clients.serve(&docker, game, public).expect("a server");

@@ -41,7 +41,8 @@ fn echo(lab: &Lab, public: SocketAddr) -> std::io::Result<String> {
 fn players_reach_two_servers_on_the_same_port_of_two_addresses() {
     let lab = Lab::new().expect("a lab");
     let docker = Docker::start(&lab).expect("a daemon");
-    let (first, second) = (SocketAddr::from((address::NODE, 25565)), SocketAddr::from((address::NEIGHBOUR, 25565)));
+    let (first, second) =
+        (SocketAddr::from((address::NODE, 25565)), SocketAddr::from((address::NEIGHBOUR, 25565)));
     let server = docker.run_server(&echo_server(first)).expect("a server");
     let neighbour = docker.run_server(&echo_server(second)).expect("a neighbour");
     let (meter, beside) = (server.meter().expect("a meter"), neighbour.meter().expect("a meter"));
@@ -57,7 +58,8 @@ fn players_reach_two_servers_on_the_same_port_of_two_addresses() {
     assert!(meter::chain(&lab, "iptables", "DOCKER-USER").is_some());
     assert_eq!(meter::chain(&lab, "iptables", "FTAGENT"), None);
 
-    let seen = docker.run(&["ps", "--filter", "label=ContainerType=server_process", "--format", "{{.Names}}"]);
+    let seen =
+        docker.run(&["ps", "--filter", "label=ContainerType=server_process", "--format", "{{.Names}}"]);
     assert!(seen.expect("a list").contains(server.uuid()));
     server.remove().expect("it was there");
 }
@@ -80,7 +82,8 @@ fn players_and_bots_may_use_any_address_of_their_ranges() {
     let lab = Lab::new().expect("a lab");
     let node = SocketAddr::from((address::NODE, 4000));
     let node_v6 = SocketAddr::from((address::NODE_V6, 4000));
-    let listen = |at: SocketAddr| lab.node().within(|| UdpSocket::bind(at)).expect("inside").expect("a socket");
+    let listen =
+        |at: SocketAddr| lab.node().within(|| UdpSocket::bind(at)).expect("inside").expect("a socket");
     let (listener, listener_v6) = (listen(node), listen(node_v6));
     let places = [
         (lab.players(), SocketAddr::from((address::player(77), 5000)), node),
@@ -129,7 +132,8 @@ fn nothing_is_left_after_drop_and_after_kill() {
     assert!(left(name, dir.as_ref()));
     child.kill().expect("it runs");
     child.wait().expect("it ran");
-    let gone = ftagent_lab::clock::wait_for(Duration::from_secs(30), || (!left(name, dir.as_ref())).then_some(()));
+    let gone =
+        ftagent_lab::clock::wait_for(Duration::from_secs(30), || (!left(name, dir.as_ref())).then_some(()));
     assert!(gone.is_some(), "{name} is still there");
 }
 

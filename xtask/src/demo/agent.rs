@@ -60,7 +60,10 @@ impl Agent {
             let said = std::fs::read_to_string(&log).unwrap_or_default();
             let _ = process.kill();
             let _ = process.wait();
-            bail!("ftagent does not know its servers after {READY:?}\n{said}\n{}", status.unwrap_or_default());
+            bail!(
+                "ftagent does not know its servers after {READY:?}\n{said}\n{}",
+                status.unwrap_or_default()
+            );
         }
         let events = Player::start("ftagent events", command(stage, &["events"]))?;
         Ok(Self { process, log, events })
@@ -164,7 +167,8 @@ fn command(stage: &Stage, arguments: &[&str]) -> Command {
 
 /// The parts of an event that a person wants to read.
 fn details(event: &Event) -> String {
-    let fields = ["service", "source", "reason", "hook", "packets_per_second", "dropped", "lasted_ms", "says"];
+    let fields =
+        ["service", "source", "reason", "hook", "packets_per_second", "dropped", "lasted_ms", "says"];
     let shown = fields.iter().filter_map(|field| match &event.said[field] {
         serde_json::Value::Null => None,
         serde_json::Value::String(text) => Some(text.clone()),

@@ -23,7 +23,8 @@ impl Report {
         }
         let opinions = agent.of("first-hostile");
         let from_plugin = |reason: &str| !reason.is_empty() && !reason.starts_with("host/");
-        let opinion = opinions.iter().filter_map(|event| event.said["reason"].as_str()).find(|r| from_plugin(r));
+        let opinion =
+            opinions.iter().filter_map(|event| event.said["reason"].as_str()).find(|r| from_plugin(r));
         checks.push(check(
             "a plugin called the attack hostile".to_owned(),
             opinion.is_some(),
@@ -59,13 +60,19 @@ fn defended(outcome: &Outcome, checks: &mut Vec<Check>) {
         later <= allowed,
         format!("{later}/s of {}/s still reach the servers", outcome.sent_per_second),
     ));
-    for (who, health) in [("the players", &outcome.players), ("the neighbour's players", &outcome.neighbours)] {
+    for (who, health) in [("the players", &outcome.players), ("the neighbour's players", &outcome.neighbours)]
+    {
         let allowed = health.asked() * LOST_MAX_PERCENT / 100;
         let unharmed = health.disconnected == 0 && health.echoes > 0 && health.lost <= allowed;
         checks.push(check(
             format!("defended, {wave}: {who} play on"),
             unharmed,
-            format!("{} of {} echoes lost, {} disconnected", health.lost, health.asked(), health.disconnected),
+            format!(
+                "{} of {} echoes lost, {} disconnected",
+                health.lost,
+                health.asked(),
+                health.disconnected
+            ),
         ));
     }
 }

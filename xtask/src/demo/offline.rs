@@ -7,7 +7,8 @@ use crate::cargo;
 /// The capture, below the root of the repository.
 const CAPTURE: &str = "tests/captures/demo.pcap.gz";
 /// What is served in it.
-const SERVICES: [&str; 2] = ["203.0.113.10:25565/tcp=minecraft-java", "203.0.113.10:19132/udp=minecraft-bedrock"];
+const SERVICES: [&str; 2] =
+    ["203.0.113.10:25565/tcp=minecraft-java", "203.0.113.10:19132/udp=minecraft-bedrock"];
 
 /// Builds ftagent and lets it judge the capture.
 pub(crate) fn run(json: bool) -> anyhow::Result<()> {

@@ -63,7 +63,9 @@ impl Report {
                 println!("{}", row(name, outcome));
             }
         }
-        println!("\nreached: attackers' packets counted inside the containers (defended: after 3 s of reaction)\n");
+        println!(
+            "\nreached: attackers' packets counted inside the containers (defended: after 3 s of reaction)\n"
+        );
         for check in &self.checks {
             println!("{} {}: {}", if check.holds { "  ok  " } else { "FAILED" }, check.says, check.because);
         }

@@ -48,7 +48,8 @@ const BEDROCK: usize = 1;
 impl Wave {
     /// Less than 20,000 packets a second a service: `DOCKER-USER` drops.
     pub(crate) fn below() -> Self {
-        let part = |vector, seat, sources, packets_per_second| Part { vector, seat, sources, packets_per_second };
+        let part =
+            |vector, seat, sources, packets_per_second| Part { vector, seat, sources, packets_per_second };
         Self {
             name: "below",
             says: "a flood below the early-drop rate: bad handshakes from 60 bots, forged SYNs, random and \
@@ -64,7 +65,8 @@ impl Wave {
 
     /// More than that: the early hook drops.
     pub(crate) fn above() -> Self {
-        let part = |vector, seat, sources, packets_per_second| Part { vector, seat, sources, packets_per_second };
+        let part =
+            |vector, seat, sources, packets_per_second| Part { vector, seat, sources, packets_per_second };
         Self {
             name: "above",
             says: "a flood above it: 60,000 random UDP packets a second from forged sources",
@@ -171,7 +173,9 @@ fn sample(stage: &Stage) -> anyhow::Result<Sample> {
 
 /// The early hook's counter of all services, by `nft`; nothing where the table is not there.
 fn early(lab: &Lab) -> u64 {
-    let Ok(text) = lab.node().run("nft", &["list", "counter", "inet", "ftagent", "node_early4"]) else { return 0 };
+    let Ok(text) = lab.node().run("nft", &["list", "counter", "inet", "ftagent", "node_early4"]) else {
+        return 0;
+    };
     let mut words = text.split_whitespace().skip_while(|word| *word != "packets");
     words.nth(1).and_then(|packets| packets.parse().ok()).unwrap_or(0)
 }

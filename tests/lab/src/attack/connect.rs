@@ -78,7 +78,8 @@ pub(crate) fn run(attack: &Attack, progress: &Progress) -> anyhow::Result<Sent> 
         });
         progress.packets.store(sent.packets, Ordering::Relaxed);
         // Whoever is still trying to connect when time is over has failed.
-        if over && (open.iter().all(|connection| connection.opened) || progress.stop.load(Ordering::Relaxed)) {
+        if over && (open.iter().all(|connection| connection.opened) || progress.stop.load(Ordering::Relaxed))
+        {
             sent.failed += open.iter().filter(|connection| !connection.opened).count() as u64;
             return Ok(sent);
         }

@@ -147,8 +147,7 @@ impl Attack {
     #[must_use]
     pub fn new(vector: Vector, target: SocketAddr) -> Self {
         let sources = if vector.connects() { Sources::Bots(200) } else { Sources::Forged };
-        let bounds =
-            Bounds { packets: 10_000, lasting: Duration::from_secs(10), packets_per_second: 1_000 };
+        let bounds = Bounds { packets: 10_000, lasting: Duration::from_secs(10), packets_per_second: 1_000 };
         Self { vector, target, sources, bounds }
     }
 
@@ -190,7 +189,8 @@ impl Attack {
         let (seen, path, held) = (Arc::clone(&progress), lab.attackers().path(), lab.clone());
         let thread = std::thread::spawn(move || {
             namespace::move_thread(&path)?;
-            let sent = if self.vector.connects() { connect::run(&self, &seen) } else { send::run(&self, &seen) };
+            let sent =
+                if self.vector.connects() { connect::run(&self, &seen) } else { send::run(&self, &seen) };
             drop(held);
             sent
         });

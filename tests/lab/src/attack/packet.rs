@@ -15,8 +15,19 @@ pub(crate) mod flag {
 /// What follows the IP header.
 pub(crate) enum Transport<'a> {
     Udp(&'a [u8]),
-    Tcp { flags: u8, window: u16, sequence: u32, acknowledged: u32, options: &'a [u8], payload: &'a [u8] },
-    Echo { id: u16, sequence: u16, payload: &'a [u8] },
+    Tcp {
+        flags: u8,
+        window: u16,
+        sequence: u32,
+        acknowledged: u32,
+        options: &'a [u8],
+        payload: &'a [u8],
+    },
+    Echo {
+        id: u16,
+        sequence: u16,
+        payload: &'a [u8],
+    },
     /// Bytes of a UDP datagram from its middle; ports are not in it.
     Rest(&'a [u8]),
 }

@@ -20,11 +20,21 @@ pub const REFLECTORS: &[Reflector] = &[
     reflector("ntp", 123, b"\xd7\x00\x03\x2a\x00\x06\x00\x48", 440),
     reflector("snmp", 161, b"\x30\x82\x02\x00\x02\x01\x01\x04\x06public\xa2\x82", 520),
     reflector("cldap", 389, b"\x30\x84\x00\x00\x0b\x9a\x02\x01\x07\x64\x84\x00", 1_400),
-    reflector("chargen", 19, b" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefgh\r\n", 1_022),
+    reflector(
+        "chargen",
+        19,
+        b" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefgh\r\n",
+        1_022,
+    ),
     reflector("portmap", 111, b"\x65\x72\x0a\x37\x00\x00\x00\x01\x00\x00\x00\x00", 380),
     reflector("netbios", 137, b"\xe5\xd8\x84\x00\x00\x00\x00\x01\x00\x00\x00\x00 CKAAAAAAAA", 229),
     reflector("mssql", 1_434, b"\x05\xa0\x01ServerName;", 420),
-    reflector("ssdp", 1_900, b"HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=120\r\nST: upnp:rootdevice\r\nUSN: uuid:", 320),
+    reflector(
+        "ssdp",
+        1_900,
+        b"HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=120\r\nST: upnp:rootdevice\r\nUSN: uuid:",
+        320,
+    ),
     reflector("ard", 3_283, b"\x00\x04\x03\xea\x00\x00\x00\x00", 1_006),
     reflector("rdp", 3_389, b"\xff\xff\xff\xff\x00\x40\x00\x05\x00\x00\x00\x00", 1_260),
     reflector("ws-discovery", 3_702, b"<?xml version=\"1.0\" encoding=\"UTF-8\"?><SOAP-ENV:Envelope", 1_000),
@@ -38,7 +48,12 @@ pub const REFLECTORS: &[Reflector] = &[
     reflector("stun", 3_478, b"\x01\x01\x00\x44\x21\x12\xa4\x42", 88),
     reflector("openvpn", 1_194, b"\x40\x11\x22\x33\x44\x55\x66\x77\x88\x00\x00\x00\x00\x00", 14),
     reflector("ipmi", 623, b"\x06\x00\xff\x07\x00\x00\x00\x00", 24),
-    reflector("isakmp", 4_500, b"\x00\x00\x00\x00\x11\x22\x33\x44\x55\x66\x77\x88\x00\x00\x00\x00\x00\x00\x00\x00\x01\x10\x02\x00", 204),
+    reflector(
+        "isakmp",
+        4_500,
+        b"\x00\x00\x00\x00\x11\x22\x33\x44\x55\x66\x77\x88\x00\x00\x00\x00\x00\x00\x00\x00\x01\x10\x02\x00",
+        204,
+    ),
 ];
 
 const fn reflector(name: &'static str, port: u16, head: &'static [u8], payload_bytes: u16) -> Reflector {

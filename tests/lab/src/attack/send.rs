@@ -41,7 +41,7 @@ pub(crate) fn run(attack: &Attack, progress: &Progress) -> anyhow::Result<Sent> 
     // A raw socket takes no port, and IPv6 insists.
     let target = [Some(SockaddrStorage::from(SocketAddr::new(attack.target.ip(), 0))); BATCH];
     let mut random = Random::new(u64::from(attack.target.port()) + 1);
-    let mut buffers = vec![Vec::with_capacity(1_600); BATCH];
+    let mut buffers: Vec<Vec<u8>> = (0..BATCH).map(|_| Vec::with_capacity(1_600)).collect();
     let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
     let mut pace = Pace::new(attack);
     let mut sent = Sent::default();
@@ -51,9 +51,11 @@ pub(crate) fn run(attack: &Attack, progress: &Progress) -> anyhow::Result<Sent> 
             shape::write(attack, number, &mut random, buffer);
             number += 1;
         }
-        let slices: Vec<[IoSlice<'_>; 1]> = buffers[..wanted].iter().map(|buffer| [IoSlice::new(buffer)]).collect();
+        let slices: Vec<[IoSlice<'_>; 1]> =
+            buffers[..wanted].iter().map(|buffer| [IoSlice::new(buffer)]).collect();
         let none: [ControlMessage<'_>; 0] = [];
-        let taken = sendmmsg(socket.as_raw_fd(), &mut headers, &slices, &target[..wanted], none, MsgFlags::empty());
+        let taken =
+            sendmmsg(socket.as_raw_fd(), &mut headers, &slices, &target[..wanted], none, MsgFlags::empty());
         let taken = match taken {
             Ok(results) => results.count(),
             Err(Errno::ENOBUFS | Errno::EAGAIN | Errno::EINTR) => 0,
