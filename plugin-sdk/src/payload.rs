@@ -111,11 +111,7 @@ impl<'a> Payload<'a> {
 
     /// Reads the datagram with a cursor. Reading past what was captured is `NeedMore`, reading past its true end
     /// is `Bad(short)`.
-    pub fn parse<T>(
-        &self,
-        short: Reason,
-        read: impl FnOnce(&mut Cursor<'a>) -> Result<T, Stop>,
-    ) -> Parse<T> {
+    pub fn parse<T>(&self, short: Reason, read: impl FnOnce(&mut Cursor<'a>) -> Result<T, Stop>) -> Parse<T> {
         let end = if self.is_cut() { End::Unseen } else { End::Final(short) };
         Parse::from(read(&mut Cursor::new(self.captured, end)))
     }

@@ -1,7 +1,12 @@
 //! The rows of the contract as wit-bindgen writes them from `wit/v1`. Authors never meet them: `Packet` reads
 //! them and `batch` fills the answer.
 
-#![allow(unsafe_code, unreachable_pub, missing_docs, reason = "written by wit-bindgen; its documentation is the WIT")]
+#![allow(
+    unsafe_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "written by wit-bindgen; its documentation is the WIT"
+)]
 #![allow(clippy::all, reason = "written by wit-bindgen")]
 
 wit_bindgen::generate!({

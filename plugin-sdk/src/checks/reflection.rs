@@ -141,7 +141,8 @@ fn from_system_port(port: u16, payload: &Payload<'_>) -> Option<Reflector> {
         // Data block 1 (RFC 1350 5) or an error of one of the eight kinds.
         69 => (
             Reflector::Tftp,
-            payload.starts_with(&[0, 3, 0, 1]) || payload.u32_be(0).is_some_and(|word| word & !7 == 0x0005_0000),
+            payload.starts_with(&[0, 3, 0, 1])
+                || payload.u32_be(0).is_some_and(|word| word & !7 == 0x0005_0000),
         ),
         // REPLY, accepted or denied (RFC 5531 9).
         111 => (Reflector::Portmap, payload.magic_at(4, &[0, 0, 0, 1, 0, 0, 0])),
@@ -195,10 +196,9 @@ fn from_user_port(port: u16, payload: &Payload<'_>) -> Option<Reflector> {
         10_001 => (Reflector::Ubiquiti, payload.starts_with(&[1, 0]) && length_at_2(payload, len, 4)),
         10_074 => (Reflector::Tp240, len > 200 && is_text(payload)),
         // Frame header: the reserved field is 0 (memcached doc/protocol.txt "UDP protocol").
-        11_211 => (
-            Reflector::Memcached,
-            payload.magic_at(6, b"\0\0VALUE ") || payload.magic_at(6, b"\0\0STAT "),
-        ),
+        11_211 => {
+            (Reflector::Memcached, payload.magic_at(6, b"\0\0VALUE ") || payload.magic_at(6, b"\0\0STAT "))
+        }
         27_015..=27_030 => (
             Reflector::SourceQuery,
             payload.starts_with(&[0xff; 4]) && matches!(payload.u8(4), Some(0x41 | 0x44 | 0x45 | 0x49)),

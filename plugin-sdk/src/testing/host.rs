@@ -94,8 +94,7 @@ struct Shown {
 }
 
 pub(crate) fn judge(plugin: &Plugin, flows: &[Conversation]) -> Judged {
-    let shown: Vec<Shown> =
-        flows.iter().enumerate().flat_map(|(at, flow)| show(plugin, at, flow)).collect();
+    let shown: Vec<Shown> = flows.iter().enumerate().flat_map(|(at, flow)| show(plugin, at, flow)).collect();
     let whole = judge_in_batches(plugin, flows, &shown, shown.len().max(1));
     for size in [1, 2, 7] {
         let again = judge_in_batches(plugin, flows, &shown, size);

@@ -32,5 +32,8 @@ pub fn hex(text: &str) -> Vec<u8> {
         .map(|letter| letter.to_digit(16).unwrap_or_else(|| panic!("`{letter}` is not a hexadecimal digit")))
         .collect();
     assert!(digits.len().is_multiple_of(2), "half a byte in `{text}`");
-    digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).expect("two digits fit a byte")).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::try_from(pair[0] * 16 + pair[1]).expect("two digits fit a byte"))
+        .collect()
 }

@@ -24,6 +24,7 @@ struct Shape {
     #[serde(default)]
     bytes: Vec<BytesAt>,
     tcp_flags: Option<MaskedFlags>,
+    source_port: Option<u16>,
 }
 
 #[derive(Deserialize)]
@@ -90,5 +91,6 @@ fn datagram(shape: &Shape, filling: u8) -> (Conversation, Vec<u8>) {
             payload[bytes.offset + at] = value | filling & !mask;
         }
     }
-    (Conversation::udp(25_565).client(&payload), payload)
+    let from = shape.source_port.unwrap_or(51_000);
+    (Conversation::udp(25_565).from_port(from).client(&payload), payload)
 }

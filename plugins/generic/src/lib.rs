@@ -1,9 +1,11 @@
-//! generic
-use ftagent_plugin::{Opinion, Packet};
-ftagent_plugin::plugin!(manifest = "plugin.toml", judge = judge);
-fn judge(packet: &Packet<'_>, _flow: &mut u64, _source: &mut u64) -> Opinion {
-    match ftagent_plugin::checks::tcp::junk(packet) {
-        Some(_) => Opinion::hostile(ftagent_plugin::Class::None, reason::TCP_WITHOUT_FLAGS),
-        None => Opinion::unknown(),
-    }
-}
+//! Any game on either transport: the default where no plugin knows the game.
+//!
+//! It knows what no client of any game sends, and nothing else. What it cannot tell is unknown; a conversation that
+//! goes both ways for a while is called play, which by itself gives nobody a better standing.
+
+mod judge;
+
+ftagent_plugin::plugin!(manifest = "plugin.toml", judge = judge::judge);
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,8 @@ pub(super) fn build(
     name: &str,
 ) -> anyhow::Result<Vec<u8>> {
     let module = compile(root, scratch, toolchain, name)?;
-    let (module, manifest) = take_section(&module).with_context(|| format!("reading the module of {name}"))?;
+    let (module, manifest) =
+        take_section(&module).with_context(|| format!("reading the module of {name}"))?;
     let manifest = manifest.with_context(|| format!("{name} has no manifest; does it use `plugin!`?"))?;
     let mut component = wit_component::ComponentEncoder::default()
         .validate(true)
@@ -152,7 +153,9 @@ fn refuse_imports(component: &[u8]) -> anyhow::Result<()> {
     let mut depth = 0;
     for payload in wasmparser::Parser::new(0).parse_all(component) {
         match payload? {
-            wasmparser::Payload::ModuleSection { .. } | wasmparser::Payload::ComponentSection { .. } => depth += 1,
+            wasmparser::Payload::ModuleSection { .. } | wasmparser::Payload::ComponentSection { .. } => {
+                depth += 1
+            }
             wasmparser::Payload::End(_) => depth -= 1,
             wasmparser::Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports {
@@ -160,7 +163,9 @@ fn refuse_imports(component: &[u8]) -> anyhow::Result<()> {
                     let name = import.name.name;
                     let names_types = match import.ty {
                         wasmparser::ComponentTypeRef::Type(_) => true,
-                        wasmparser::ComponentTypeRef::Instance(_) => name.starts_with("ftagent:plugin/rows@1."),
+                        wasmparser::ComponentTypeRef::Instance(_) => {
+                            name.starts_with("ftagent:plugin/rows@1.")
+                        }
                         _ => false,
                     };
                     if !names_types {

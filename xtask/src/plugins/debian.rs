@@ -44,8 +44,9 @@ fn own_sources() -> String {
     if let Ok(entries) = std::fs::read_dir("/etc/apt/sources.list.d") {
         files.extend(entries.flatten().map(|entry| entry.path()));
     }
-    let is_source =
-        |path: &PathBuf| path.extension().is_some_and(|extension| extension == "list" || extension == "sources");
+    let is_source = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "list" || extension == "sources")
+    };
     let mut files: Vec<PathBuf> = files.into_iter().filter(is_source).collect();
     files.sort();
     files.iter().flat_map(std::fs::read_to_string).collect::<Vec<_>>().join("\n")
@@ -72,7 +73,9 @@ fn mirrors(sources: &str) -> Vec<String> {
 
 /// Unpacks the package of this version from one suite of one mirror into `folder`.
 fn fetch(scratch: &Path, folder: &Path, mirror: &str, suite: &str, rustc: &str) -> anyhow::Result<()> {
-    eprintln!("looking for rust-src {rustc} in {mirror} {suite} (a private apt root; the system's is left alone)");
+    eprintln!(
+        "looking for rust-src {rustc} in {mirror} {suite} (a private apt root; the system's is left alone)"
+    );
     let apt = scratch.join("apt");
     // Lists of another suite would answer for it.
     let _ = std::fs::remove_dir_all(&apt);
@@ -144,7 +147,8 @@ mod tests {
         let deb822 = "Types: deb\n# http://snapshot.debian.org/archive/debian/1\nURIs: http://m.example/debian\n\
                       Suites: bookworm\n\nURIs: http://m.example/debian-security\n";
         assert_eq!(mirrors(deb822), ["http://m.example/debian", CURRENT_MIRROR]);
-        let one_line = "deb [arch=amd64] https://m.example/debian/ bookworm main\ndeb https://x.example/apt a b\n";
+        let one_line =
+            "deb [arch=amd64] https://m.example/debian/ bookworm main\ndeb https://x.example/apt a b\n";
         assert_eq!(mirrors(one_line), ["https://m.example/debian", CURRENT_MIRROR]);
         let snapshot = "URIs: http://snapshot.example/archive/debian/20250520T000000Z\n";
         assert_eq!(

@@ -1,8 +1,10 @@
 use super::*;
 
-const HEADER: &str = "name = \"x\"\nversion = \"1.0.0\"\ncontract = \"1\"\nlicense = \"MIT\"\nsummary = \"s\"\n";
+const HEADER: &str =
+    "name = \"x\"\nversion = \"1.0.0\"\ncontract = \"1\"\nlicense = \"MIT\"\nsummary = \"s\"\n";
 
-const REASON: &str = "[[reasons]]\nname = \"bad\"\ncertainty = \"impossible\"\nsays = \"s\"\nsource = \"s\"\n";
+const REASON: &str =
+    "[[reasons]]\nname = \"bad\"\ncertainty = \"impossible\"\nsays = \"s\"\nsource = \"s\"\n";
 
 /// The first fault of a manifest that begins with a good header, as (line, part of the message).
 fn check(rest: &str, expected: Option<(usize, &str)>) {
