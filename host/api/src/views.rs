@@ -157,7 +157,7 @@ pub struct Status {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// Milliseconds of CLOCK_MONOTONIC, so that events can be compared with other measurements on the node.
-    pub at_ms: f64,
+    pub at_ms: u64,
     /// `first-hostile`, `attack-begins`, `attack-ends`, `first-drop`, `lease`, `lease-ends`, `mode`, `plugin`,
     /// `services`, `problem`.
     pub what: String,

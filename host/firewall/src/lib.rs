@@ -44,6 +44,7 @@ pub use off::off;
 pub use off::on;
 pub use status::*;
 pub use wall::DockerBackend;
+pub use wall::LeftOut;
 pub use wall::Mode;
 pub use wall::Wall;
 pub use wall::WallConfig;

@@ -30,6 +30,7 @@ use crate::set::Value;
 use crate::shape::ShapeId;
 use crate::structure;
 use crate::wall::DockerBackend;
+use crate::wall::LeftOut;
 use crate::wall::Mode;
 use crate::wall::Wall;
 use crate::wanted::armed_node;
@@ -304,6 +305,10 @@ impl Wall {
     fn check_path(&mut self, family: Family, now: Instant) -> Result<(), FirewallError> {
         if self.structure.mode == Mode::Observe {
             self.reconcile.paths[index(family)].leads = false;
+            return Ok(());
+        }
+        if self.config.left_out == Some(LeftOut::Jump) {
+            self.reconcile.paths[index(family)].leads = true;
             return Ok(());
         }
         let mark_bit = self.structure.mark_bit;

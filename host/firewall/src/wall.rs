@@ -73,6 +73,15 @@ pub enum DockerBackend {
     Nftables,
 }
 
+/// A half of the wall that a demonstration leaves out, to show that it fails without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Nothing is put into `DOCKER-USER`, and nobody notices.
+    Jump,
+    /// Nothing is dropped early, whatever the rate and wherever packets go.
+    Early,
+}
+
 /// What the wall must know.
 #[derive(Clone, Debug)]
 pub struct WallConfig {
@@ -90,6 +99,8 @@ pub struct WallConfig {
     pub early_rates: EarlyRates,
     /// As Docker says.
     pub docker_backend: DockerBackend,
+    /// Nothing, but in demonstrations.
+    pub left_out: Option<LeftOut>,
 }
 
 impl WallConfig {
@@ -103,6 +114,7 @@ impl WallConfig {
             guard: Vec::new(),
             early_rates: EarlyRates::default(),
             docker_backend: DockerBackend::Unknown,
+            left_out: None,
         }
     }
 
@@ -459,6 +471,9 @@ impl Wall {
 
     /// Switches services and families between early and `DOCKER-USER`.
     fn decide_early(&mut self, now: Instant) {
+        if self.config.left_out == Some(LeftOut::Early) {
+            return;
+        }
         let rates = self.config.early_rates;
         for (key, switch, names) in &mut self.service_switches {
             let [.., marked, early] = &names.0;

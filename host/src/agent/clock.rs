@@ -12,9 +12,7 @@ pub(crate) fn now() -> Instant {
     Instant::from_micros(seconds.saturating_mul(1_000_000).saturating_add(nanos / 1_000))
 }
 
-/// Milliseconds for people and for comparing with other measurements.
-pub(crate) fn millis(at: Instant) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "microseconds since boot stay below 2^53 for 285 years")]
-    let micros = at.as_micros() as f64;
-    micros / 1_000.0
+/// Milliseconds, for people and for comparing with other measurements on the node.
+pub(crate) fn millis(at: Instant) -> u64 {
+    at.as_micros() / 1_000
 }

@@ -17,6 +17,7 @@ use ftagent_discovery::Docker;
 use ftagent_discovery::Snapshot;
 use ftagent_firewall::DockerBackend;
 use ftagent_firewall::EarlyRates;
+use ftagent_firewall::LeftOut;
 use ftagent_firewall::WallConfig;
 use tokio::sync::watch;
 
@@ -186,6 +187,11 @@ pub(super) fn wall_config(
             node_per_second: u64::from(config.firewall_early_per_node),
         },
         docker_backend: docker_backend(snapshot),
+        left_out: match without {
+            Some(Part::Jump) => Some(LeftOut::Jump),
+            Some(Part::Early) => Some(LeftOut::Early),
+            Some(Part::Plugin) | None => None,
+        },
         ..WallConfig::new(interfaces.iter().map(|(interface, _)| interface.name.clone()))
     }
 }
