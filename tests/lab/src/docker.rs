@@ -25,6 +25,8 @@ use crate::server::ServerSpec;
 pub const NETWORK: &str = "pterodactyl_nw";
 /// Its bridge.
 pub const BRIDGE: &str = "pterodactyl0";
+/// The folder that a server works in, below the container's root; Wings mounts the server's files there.
+pub(crate) const HOME: &str = "home/container";
 /// How long the daemon may take to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -195,17 +197,13 @@ impl Docker {
     /// Writes the tree of the image: links as on a machine with merged /usr, and busybox by its own name.
     fn pack_image(&self, tar: &Path) -> anyhow::Result<()> {
         let root = self.dir.join("image");
-        for folder in ["usr", "lib", "lib64", "bin", "sbin", "etc", "tmp", "home/container", "lab", "clients"]
-        {
+        for folder in ["usr", "lib", "lib64", "bin", "sbin", "etc", "tmp", HOME, "lab", "clients"] {
             std::fs::create_dir_all(root.join(folder)).context("cannot lay out the image")?;
         }
         std::fs::copy("/bin/busybox", root.join("busybox"))
             .context("cannot copy /bin/busybox (Debian package `busybox-static`)")?;
-        std::fs::write(
-            root.join("etc/passwd"),
-            "root:x:0:0::/:/busybox\ncontainer:x:988:988::/home/container:\n",
-        )
-        .context("cannot lay out the image")?;
+        let users = format!("root:x:0:0::/:/busybox\ncontainer:x:988:988::/{HOME}:\n");
+        std::fs::write(root.join("etc/passwd"), users).context("cannot lay out the image")?;
         let root = root.display().to_string();
         command::run("tar", &["-C", &root, "-cf", &tar.display().to_string(), "."])?;
         Ok(())

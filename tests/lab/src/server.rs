@@ -18,6 +18,7 @@ use crate::address;
 use crate::clock;
 use crate::docker;
 use crate::docker::Docker;
+use crate::docker::HOME;
 use crate::meter::Meter;
 use crate::namespace;
 
@@ -133,8 +134,8 @@ impl ServerSpec {
             }
         }
         add("--tmpfs", "/tmp:rw,exec,nosuid,size=100M".into());
-        add("--tmpfs", "/home/container:rw,exec,nosuid,mode=0777".into());
-        add("--workdir", "/home/container".into());
+        add("--tmpfs", format!("/{HOME}:rw,exec,nosuid,mode=0777"));
+        add("--workdir", format!("/{HOME}"));
         add("--log-opt", "max-size=5m".into());
         add("--security-opt", "no-new-privileges".into());
         add("--stop-timeout", "1".into());
@@ -161,7 +162,7 @@ impl ServerSpec {
             ("P_SERVER_LOCATION", "lab".to_owned()),
             ("P_SERVER_UUID", self.uuid.clone()),
             ("P_SERVER_ALLOCATION_LIMIT", "0".to_owned()),
-            ("HOME", "/home/container".to_owned()),
+            ("HOME", format!("/{HOME}")),
         ];
         let wings = wings.into_iter().map(|(name, value)| (name.to_owned(), value));
         wings.chain(self.environment.iter().cloned()).collect()
