@@ -213,3 +213,6 @@ impl<'a> Head<'a> {
         Parse::from(read(&mut Cursor::new(self.bytes, End::Unseen)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,7 @@
 //! one opinion for each packet that the plugin was shown. Each time it also judges the same packets in batches of
 //! one, two and seven and panics if an opinion or a note differs, so no test can forget that rule.
 //!
-//! ```ignore
-//! use ftagent_plugin::testing::Conversation;
-//!
-//! let opinions = Conversation::udp(27015).client(b"\xff\xff\xff\xffTSource Engine Query\0").judge(&PLUGIN);
-//! assert!(opinions.none_hostile());
-//! ```
+//! The crate's documentation has a whole example.
 
 mod conversation;
 mod host;
