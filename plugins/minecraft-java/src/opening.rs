@@ -52,6 +52,9 @@ const NAME_BYTES_MAX: u32 = 48;
 /// Id, name, and for 1.19 to 1.19.2 a key (at most 512 bytes) and its signature (at most 4096).
 const LOGIN_BYTES_MAX: u32 = 5_000;
 
+/// Clients send two. Reading is done again with each segment, so what a stranger may make us read is bounded.
+const STATUS_FRAMES_MAX: u32 = 8;
+
 /// Reads as much as is here.
 pub(crate) fn read(cursor: &mut Cursor<'_>, expected: Expected) -> Result<Opening, Stop> {
     match cursor.peek()? {
@@ -150,9 +153,12 @@ fn handshake(cursor: &mut Cursor<'_>, expected: Expected) -> Result<u8, Stop> {
     }
 }
 
-/// Every frame behind a handshake for the status. One that is not whole yet ends the reading without blame.
+/// The frames behind a handshake for the status. One that is not whole yet ends the reading without blame.
 fn status(cursor: &mut Cursor<'_>) -> Result<Opening, Stop> {
-    while !cursor.is_at_end() {
+    for _ in 0..STATUS_FRAMES_MAX {
+        if cursor.is_at_end() {
+            break;
+        }
         match status_frame(cursor) {
             Err(Stop::NeedMore) => break,
             other => other?,
