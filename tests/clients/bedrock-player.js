@@ -3,7 +3,9 @@
 //   node -r ./no-native-raknet.js bedrock-player.js HOST PORT NAME
 'use strict'
 const bedrock = require('bedrock-protocol')
-const { say, echoes } = require('./say')
+const { say, echoes, endOnFault } = require('./say')
+
+endOnFault()
 
 const [host, port, username] = process.argv.slice(2)
 const client = bedrock.createClient({

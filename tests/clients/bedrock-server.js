@@ -2,7 +2,9 @@
 // exchange, then it answers the client's tick_sync.
 'use strict'
 const bedrock = require('bedrock-protocol')
-const { say } = require('./say')
+const { say, goOnAfterFault } = require('./say')
+
+goOnAfterFault()
 
 const server = bedrock.createServer({
   host: '0.0.0.0',

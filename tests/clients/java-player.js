@@ -5,7 +5,9 @@
 'use strict'
 const net = require('net')
 const mc = require('minecraft-protocol')
-const { say, echoes } = require('./say')
+const { say, echoes, endOnFault } = require('./say')
+
+endOnFault()
 
 const [host, port, name, sources] = process.argv.slice(2)
 

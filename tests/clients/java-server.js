@@ -2,7 +2,9 @@
 // vanilla clients send for their network graph, and echoes chat commands by nothing else.
 'use strict'
 const mc = require('minecraft-protocol')
-const { say } = require('./say')
+const { say, goOnAfterFault } = require('./say')
+
+goOnAfterFault()
 
 const server = mc.createServer({
   'online-mode': false,

@@ -29,10 +29,22 @@ function echoes (every, ask) {
   }
 }
 
-// One line when the process cannot go on, so that no error is silent.
-process.on('uncaughtException', error => {
-  say('disconnected', { why: String(error && error.stack) })
-  process.exit(1)
-})
+// A player whose process cannot go on says so and ends.
+function endOnFault () {
+  process.on('uncaughtException', error => {
+    say('disconnected', { why: String(error && error.stack) })
+    process.exit(1)
+  })
+}
 
-module.exports = { say, echoes }
+// A server goes on: its library throws at bytes that no client sends, and one fault must not end the game. It says
+// only the first twenty faults, so that a flood does not fill its log.
+function goOnAfterFault () {
+  let faults = 0
+  process.on('uncaughtException', error => {
+    faults += 1
+    if (faults <= 20) say('fault', { why: String(error && error.stack) })
+  })
+}
+
+module.exports = { say, echoes, endOnFault, goOnAfterFault }
