@@ -74,6 +74,7 @@ fn run(name: &str, flows: u32, payload: &[u8], judgement: u8, reason: u16) {
 
 fn main() {
     let payload = [b'x'; 32];
+    run("100 flows, unknown", 100, &payload, 0, 0);
     run("10,000 flows, unknown", 10_000, &payload, 0, 0);
     run("10,000 flows, genuine play", 10_000, &payload, 1, 0);
     run("10,000 flows, hostile", 10_000, &payload, 2, 1);

@@ -105,8 +105,8 @@ impl Outbox {
             self.batch.flows.push(FlowRow {
                 note: flow.note,
                 service_flags: service.flags,
-                server_high: (key.server.0 >> 64) as u64,
-                server_low: key.server.0 as u64,
+                server_high: key.server.high,
+                server_low: key.server.low,
                 source,
                 client_port: key.client_port,
                 server_port: key.server_port,

@@ -26,7 +26,7 @@ pub(crate) struct Places {
 }
 
 const ANY_V4: Address = Address::v4(0);
-const ANY_V6: Address = Address(0);
+const ANY_V6: Address = Address::v6(0);
 
 impl Places {
     /// An index of these services by their sites, on a node with the addresses `own`.
@@ -49,7 +49,7 @@ impl Places {
 
     fn start(&self, ip: Address, port: u16, transport: Transport) -> usize {
         let tail = u64::from(port) << 8 | u64::from(transport.number());
-        self.key.hash([ip.0 as u64, (ip.0 >> 64) as u64, tail]) as usize
+        self.key.hash([ip.low, ip.high, tail]) as usize
     }
 
     fn insert(&mut self, place: Place) {

@@ -13,6 +13,7 @@ use crate::wire::Address;
 
 /// An address at a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
 pub(crate) struct SourceKey {
     pub(crate) client: Address,
     pub(crate) site: u32,
@@ -20,7 +21,7 @@ pub(crate) struct SourceKey {
 
 impl Key for SourceKey {
     fn hash(&self, key: HashKey) -> u64 {
-        key.hash([self.client.0 as u64, (self.client.0 >> 64) as u64, u64::from(self.site)])
+        key.hash([self.client.low, self.client.high, u64::from(self.site)])
     }
 }
 
@@ -33,21 +34,22 @@ pub(crate) struct Standings {
     pub(crate) settled: u32,
 }
 
-/// Everything known of one source; at first nothing.
+/// Everything known of one source; at first nothing. What each packet needs stands first, beside the key.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Source {
     pub(crate) note: u64,
     pub(crate) tag: u32,
-    pub(crate) flows: Settled<u32>,
-    pub(crate) standings: Settled<Standings>,
     pub(crate) batch: u32,
     pub(crate) row: u16,
+    pub(crate) tally: Tally,
+    pub(crate) flows: Settled<u32>,
+    pub(crate) standings: Settled<Standings>,
     /// Packets of each class in the running second.
     second: u32,
     in_second: [u16; 6],
     pub(crate) lane_round: u32,
     pub(crate) leased_at: Option<Instant>,
-    pub(crate) tally: Tally,
     pub(crate) reasons: ReasonCounts,
 }
 

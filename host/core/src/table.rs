@@ -36,8 +36,9 @@ pub(crate) trait Tenant {
     fn left(&self) -> Self::Left;
 }
 
-/// One entry.
+/// One entry, from the start of a cache line.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Entry<K, V> {
     pub(crate) key: K,
     generation: u32,
@@ -59,6 +60,7 @@ pub(crate) enum Opened<L> {
 
 /// The places of a few keys, in one cache line. Whoever must make room is found here without a look at the entries.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
 struct Set {
     /// For each place the entry's slot + 1 and, above, a few bits of its hash.
     places: [u32; WAYS],
@@ -228,5 +230,81 @@ impl<T: Copy> Settled<T> {
             self.epoch = epoch;
         }
         self.now = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Flow;
+    use crate::flow::FlowKey;
+    use crate::source::Source;
+    use crate::source::SourceKey;
+
+    #[test]
+    fn a_million_flows_seen_cost_no_more_than_the_tables() {
+        let bytes = size_of::<Entry<FlowKey, Flow>>() * crate::limits::FLOWS
+            + size_of::<Entry<SourceKey, Source>>() * crate::limits::SOURCES
+            + size_of::<Set>() * 2 * crate::limits::FLOWS / WAYS
+            + crate::limits::STREAM_BYTES;
+        assert!(bytes <= 100 * 1024 * 1024, "{bytes} bytes");
+        assert!(size_of::<Entry<FlowKey, Flow>>() <= 256 && size_of::<Entry<SourceKey, Source>>() <= 192);
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Number(u64);
+
+    impl Key for Number {
+        fn hash(&self, key: HashKey) -> u64 {
+            key.hash([self.0])
+        }
+    }
+
+    /// Holds fast if it is true.
+    struct Held(bool);
+
+    impl Tenant for Held {
+        type Left = bool;
+
+        fn hold(&self, _epoch: u32, _now: Instant) -> Hold {
+            if self.0 { Hold::Fast } else { Hold::Loose }
+        }
+
+        fn left(&self) -> bool {
+            self.0
+        }
+    }
+
+    /// One set, so that all keys meet.
+    fn table() -> Table<Number, Held> {
+        Table::new(WAYS, HashKey::new(1))
+    }
+
+    #[test]
+    fn strangers_make_room_for_strangers_and_never_the_held() {
+        let mut table = table();
+        for number in 0..WAYS as u64 {
+            table.open(Number(number), 1, Instant::START, || Held(number < 4));
+        }
+        let full = table.open(Number(99), 1, Instant::START, || Held(false));
+        assert_eq!(full, Opened::Refused, "all were touched in this epoch");
+        for number in 100..200 {
+            let epoch = number as u32;
+            let opened = table.open(Number(number), epoch, Instant::START, || Held(false));
+            assert!(matches!(opened, Opened::New(_, Some(false))), "{number}: {opened:?}");
+        }
+        assert!((0..4).all(|number| table.find(&Number(number)).is_some()), "who is held stays");
+        assert!((196..200).all(|number| table.find(&Number(number)).is_some()), "and the newest strangers");
+    }
+
+    #[test]
+    fn a_place_notices_when_somebody_else_has_it() {
+        let mut table = table();
+        for number in 0..WAYS as u64 {
+            table.open(Number(number), 1, Instant::START, || Held(false));
+        }
+        let first = table.find(&Number(0)).expect("it was opened");
+        table.open(Number(50), 2, Instant::START, || Held(false));
+        assert!(table.get(first).is_none() && table.find(&Number(0)).is_none());
     }
 }

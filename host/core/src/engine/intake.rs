@@ -56,14 +56,14 @@ fn transport_of(packet: &Packet<'_>) -> Option<Transport> {
 
 /// Addresses that no packet of a real sender has as its source (RFC 6890). Loopback may talk to itself.
 fn is_martian(packet: &Packet<'_>) -> bool {
-    let loopback = |ip: Address| ip.v4_bits().map_or(ip.0 == 1, |bits| bits >> 24 == 127);
+    let loopback = |ip: Address| ip.v4_bits().map_or(ip.bits() == 1, |bits| bits >> 24 == 127);
     let source = packet.source;
     if loopback(source) {
         return !loopback(packet.destination);
     }
     match source.v4_bits() {
         Some(bits) => bits >> 24 == 0 || bits >> 28 >= 0xe,
-        None => source.0 >> 120 == 0xff || source.0 == 0,
+        None => source.high >> 56 == 0xff || source.bits() == 0,
     }
 }
 

@@ -18,6 +18,7 @@ use tcp::TcpState;
 
 /// Who talks to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
 pub(crate) struct FlowKey {
     pub(crate) client: Address,
     pub(crate) server: Address,
@@ -31,8 +32,7 @@ impl Key for FlowKey {
         let ports = u64::from(self.client_port) << 32
             | u64::from(self.server_port) << 16
             | u64::from(self.transport.number());
-        let (client, server) = (self.client.0, self.server.0);
-        key.hash([client as u64, (client >> 64) as u64, server as u64, (server >> 64) as u64, ports])
+        key.hash([self.client.low, self.client.high, self.server.low, self.server.high, ports])
     }
 }
 
@@ -100,23 +100,26 @@ impl Verdict {
     }
 }
 
-/// Everything known of one flow.
+/// Everything known of one flow. What each packet needs stands first, beside the key, in three cache lines.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Flow {
     pub(crate) note: u64,
-    pub(crate) began: Instant,
     pub(crate) client_seen: Instant,
+    pub(crate) began: Instant,
+    pub(crate) source: Ref,
     pub(crate) from_client: u32,
     pub(crate) from_server: u32,
     pub(crate) site: u32,
-    pub(crate) source: Ref,
-    pub(crate) standing: Settled<Standing>,
-    pub(crate) tcp: TcpState,
     /// The plugin that wrote the note.
     pub(crate) tag: u32,
+    pub(crate) batch: u32,
+    /// The second in which the client was last seen, its packets in it, and its usual rate.
+    client_second: u32,
+    pub(crate) tally: Tally,
+    pub(crate) standing: Settled<Standing>,
     /// Stream head slot + 1; 0 for none.
     pub(crate) head: u32,
-    pub(crate) batch: u32,
     pub(crate) row: u16,
     pub(crate) transport: Transport,
     pub(crate) first_seen: bool,
@@ -124,21 +127,19 @@ pub(crate) struct Flow {
     pub(crate) head_done: bool,
     pub(crate) echoed: bool,
     pub(crate) in_lanes: bool,
-    /// As what its source and service count it among those who are present.
-    pub(crate) counted: Standing,
     /// Another connection began on these ports, and the plugin has not been told yet.
     pub(crate) begun_again: bool,
+    /// As what its source and service count it among those who are present.
+    pub(crate) counted: Standing,
     pub(crate) verdict: Verdict,
     pub(crate) play_seconds: u8,
     pub(crate) unasked_seconds: u8,
     pub(crate) client_seconds: u8,
-    play_second: u32,
-    unasked_second: u32,
-    /// The second in which the client was last seen, its packets in it, and its usual rate.
-    client_second: u32,
     in_second: u32,
     pub(crate) usual_pps: u32,
-    pub(crate) tally: Tally,
+    pub(crate) tcp: TcpState,
+    play_second: u32,
+    unasked_second: u32,
     pub(crate) reasons: ReasonCounts,
 }
 

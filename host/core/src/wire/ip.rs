@@ -108,8 +108,8 @@ fn ipv6<'a>(inner: &Inner<'a>) -> Result<Datagram<'a>, Malformed> {
     }
     let end = all.len().min(IPV6_HEADER_BYTES + wire_bytes);
     let mut datagram = Datagram {
-        source: Address(be128(all, 8)),
-        destination: Address(be128(all, 24)),
+        source: Address::v6(be128(all, 8)),
+        destination: Address::v6(be128(all, 24)),
         ttl: all[7],
         ip_id: 0,
         fragment: 0,

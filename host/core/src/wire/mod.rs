@@ -30,24 +30,37 @@ pub mod tcp_flag {
 
 /// An address of either family in 128 bits; IPv4 is mapped (`::ffff:a.b.c.d`, RFC 4291 2.5.5.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address(pub u128);
+pub struct Address {
+    /// The upper 64 bits.
+    pub high: u64,
+    /// The lower 64 bits.
+    pub low: u64,
+}
 
 impl Address {
-    const MAPPED: u128 = 0xffff << 32;
-
     /// An IPv4 address from its 32 bits.
     pub const fn v4(bits: u32) -> Self {
-        Self(Self::MAPPED | bits as u128)
+        Self { high: 0, low: 0xffff << 32 | bits as u64 }
+    }
+
+    /// An IPv6 address from its 128 bits.
+    pub const fn v6(bits: u128) -> Self {
+        Self { high: (bits >> 64) as u64, low: bits as u64 }
+    }
+
+    /// Its 128 bits.
+    pub const fn bits(self) -> u128 {
+        (self.high as u128) << 64 | self.low as u128
     }
 
     /// Whether it is an IPv4 address.
     pub const fn is_v4(self) -> bool {
-        self.0 >> 32 == 0xffff
+        self.high == 0 && self.low >> 32 == 0xffff
     }
 
     /// Its 32 bits, if it is an IPv4 address.
     pub const fn v4_bits(self) -> Option<u32> {
-        if self.is_v4() { Some(self.0 as u32) } else { None }
+        if self.is_v4() { Some(self.low as u32) } else { None }
     }
 }
 
@@ -55,14 +68,14 @@ impl From<IpAddr> for Address {
     fn from(ip: IpAddr) -> Self {
         match ip {
             IpAddr::V4(ip) => Self::v4(ip.to_bits()),
-            IpAddr::V6(ip) => Self(ip.to_bits()),
+            IpAddr::V6(ip) => Self::v6(ip.to_bits()),
         }
     }
 }
 
 impl From<Address> for IpAddr {
     fn from(address: Address) -> Self {
-        Ipv6Addr::from_bits(address.0).to_canonical()
+        Ipv6Addr::from_bits(address.bits()).to_canonical()
     }
 }
 
