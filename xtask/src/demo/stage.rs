@@ -13,6 +13,7 @@ use ftagent_lab::Server;
 use ftagent_lab::address;
 use ftagent_lab::clients::Game;
 use ftagent_lab::clients::Players;
+use ftagent_lab::clock;
 use ftagent_lab::player::Health;
 
 /// A server and what is known of it.
@@ -40,6 +41,8 @@ const JAVA: u16 = 25_565;
 const BEDROCK: u16 = 19_132;
 /// How long players may take to join on a busy machine.
 const JOINING: Duration = Duration::from_secs(40);
+/// What counts as just now; a lost echo is noticed after two seconds.
+const RECENT_MS: u64 = 2_100;
 
 impl Stage {
     /// Makes the lab and starts the servers, all at once: each takes seconds to load.
@@ -66,7 +69,6 @@ impl Stage {
     /// Lets players join where none are, or where they were thrown out.
     pub(crate) fn join(&mut self, clients: &Clients) -> anyhow::Result<()> {
         for (number, seat) in self.seats.iter_mut().enumerate() {
-            let is_playing = |player: &Player| player.health(0, u64::MAX).disconnected == 0;
             if seat.players.as_ref().is_some_and(is_playing) {
                 continue;
             }
@@ -97,4 +99,11 @@ impl Stage {
     pub(crate) fn reached(&self) -> anyhow::Result<u64> {
         self.seats.iter().map(|seat| Ok(seat.meter.read()?.attackers)).sum()
     }
+}
+
+/// Whether echoes come back: a RakNet client may take long to notice that nobody answers it any more.
+fn is_playing(player: &Player) -> bool {
+    let now_ms = clock::now_ms();
+    let health = player.health(now_ms.saturating_sub(RECENT_MS), now_ms);
+    health.echoes > 0 && health.lost == 0 && player.health(0, now_ms).disconnected == 0
 }
