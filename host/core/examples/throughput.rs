@@ -2,7 +2,7 @@
 //! flow, row, an answer that was made before, judge. Time is that of the processor, so that a busy machine counts
 //! less.
 //!
-//! `cargo run --release -p ftagent-core --example throughput`
+//! `cargo run --release -p ftagent-core --example throughput`, and part of a line's name to run only that.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -34,6 +34,9 @@ fn busy_ns() -> u64 {
 }
 
 fn run(name: &str, flows: u32, payload: &[u8], judgement: u8, reason: u16) {
+    if !name.contains(&std::env::args().nth(1).unwrap_or_default()) {
+        return;
+    }
     let mut manifest = support::manifest();
     manifest.replies = false;
     let mut engine = Engine::new(

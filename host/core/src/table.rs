@@ -68,6 +68,13 @@ struct Set {
     stamps: [u32; WAYS],
 }
 
+/// Where a key belongs: its set, and the bits by which it is told from others there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot {
+    set: usize,
+    tag: u32,
+}
+
 /// The table.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K, V> {
@@ -114,15 +121,39 @@ impl<K: Key, V: Tenant> Table<K, V> {
         Some(Ref { slot: (place & SLOT_MASK) - 1, generation: self.entry(place).generation })
     }
 
+    /// Where a key belongs. Asked for once and handed to [`Self::open`].
+    pub(crate) fn spot(&self, key: &K) -> Spot {
+        let (set, tag) = self.place(key);
+        Spot { set, tag }
+    }
+
+    /// Whether there is surely no such entry, as far as its set alone tells.
+    pub(crate) fn lacks(&self, spot: Spot) -> bool {
+        !self.sets[spot.set]
+            .places
+            .iter()
+            .any(|place| place & !SLOT_MASK == spot.tag && place & SLOT_MASK != 0)
+    }
+
+    /// Reads what opening a new entry at this spot will read, so that the processor fetches it while other work is
+    /// done: under a flood of new sources memory is all that costs.
+    pub(crate) fn warm(&self, spot: Spot) {
+        let set = &self.sets[spot.set];
+        let oldest = set.stamps.iter().enumerate().min_by_key(|(_, stamp)| **stamp).map_or(0, |(way, _)| way);
+        let entry = self.entries.get((set.places[oldest] & SLOT_MASK).saturating_sub(1) as usize);
+        std::hint::black_box(entry.map_or(0, |entry| entry.epoch));
+    }
+
     /// The entry of a key; a new one of `make` where there is none and room can be made.
     pub(crate) fn open(
         &mut self,
         key: K,
+        spot: Spot,
         epoch: u32,
         now: Instant,
         make: impl FnOnce() -> V,
     ) -> Opened<V::Left> {
-        let (set, tag) = self.place(&key);
+        let Spot { set, tag } = spot;
         if let Some(way) = self.search(&key, set, tag) {
             self.sets[set].stamps[way] = epoch;
             let slot = (self.sets[set].places[way] & SLOT_MASK) - 1;
@@ -280,17 +311,22 @@ mod tests {
         Table::new(WAYS, HashKey::new(1))
     }
 
+    fn open(table: &mut Table<Number, Held>, number: u64, epoch: u32, held: bool) -> Opened<bool> {
+        let spot = table.spot(&Number(number));
+        table.open(Number(number), spot, epoch, Instant::START, || Held(held))
+    }
+
     #[test]
     fn strangers_make_room_for_strangers_and_never_the_held() {
         let mut table = table();
         for number in 0..WAYS as u64 {
-            table.open(Number(number), 1, Instant::START, || Held(number < 4));
+            open(&mut table, number, 1, number < 4);
         }
-        let full = table.open(Number(99), 1, Instant::START, || Held(false));
+        let full = open(&mut table, 99, 1, false);
         assert_eq!(full, Opened::Refused, "all were touched in this epoch");
         for number in 100..200 {
             let epoch = number as u32;
-            let opened = table.open(Number(number), epoch, Instant::START, || Held(false));
+            let opened = open(&mut table, number, epoch, false);
             assert!(matches!(opened, Opened::New(_, Some(false))), "{number}: {opened:?}");
         }
         assert!((0..4).all(|number| table.find(&Number(number)).is_some()), "who is held stays");
@@ -301,10 +337,10 @@ mod tests {
     fn a_place_notices_when_somebody_else_has_it() {
         let mut table = table();
         for number in 0..WAYS as u64 {
-            table.open(Number(number), 1, Instant::START, || Held(false));
+            open(&mut table, number, 1, false);
         }
         let first = table.find(&Number(0)).expect("it was opened");
-        table.open(Number(50), 2, Instant::START, || Held(false));
+        open(&mut table, 50, 2, false);
         assert!(table.get(first).is_none() && table.find(&Number(0)).is_none());
     }
 }

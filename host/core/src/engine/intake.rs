@@ -234,7 +234,12 @@ impl Engine {
     fn open_flow(&mut self, key: FlowKey, site: u32, frame: &Frame<'_>) -> Option<(Ref, Ref)> {
         let (epoch, at) = (self.epoch, frame.at);
         let make = || Flow::new(site, Ref::default(), key.transport, at, epoch);
-        let (flow_at, old) = match self.flows.open(key, epoch, at, make) {
+        let source_key = SourceKey { client: key.client, site };
+        let spot = self.flows.spot(&key);
+        if self.flows.lacks(spot) {
+            self.sources.warm(self.sources.spot(&source_key));
+        }
+        let (flow_at, old) = match self.flows.open(key, spot, epoch, at, make) {
             Opened::Found(flow_at) => (flow_at, None),
             Opened::New(flow_at, old) => (flow_at, old),
             Opened::Refused => {
@@ -252,7 +257,7 @@ impl Engine {
         if self.sources.touch(known, epoch).is_some() {
             return Some((flow_at, known));
         }
-        let source_at = self.open_source(SourceKey { client: key.client, site }, frame)?;
+        let source_at = self.open_source(source_key, frame)?;
         if let Some(flow) = self.flows.get_mut(flow_at) {
             flow.source = source_at;
         }
@@ -260,7 +265,8 @@ impl Engine {
     }
 
     fn open_source(&mut self, key: SourceKey, frame: &Frame<'_>) -> Option<Ref> {
-        let at = match self.sources.open(key, self.epoch, frame.at, Source::default) {
+        let spot = self.sources.spot(&key);
+        let at = match self.sources.open(key, spot, self.epoch, frame.at, Source::default) {
             Opened::Found(at) => at,
             Opened::New(at, old) => {
                 if old.is_some() {

@@ -34,6 +34,7 @@ pub(super) struct Datagram<'a> {
 }
 
 /// Takes the IP headers off.
+#[inline(always)]
 pub(super) fn read<'a>(inner: &Inner<'a>) -> Result<Datagram<'a>, Malformed> {
     let Some(first) = inner.bytes.first() else {
         return Err(if inner.version == Version::V6 { Malformed::CutIpv6 } else { Malformed::CutIpv4 });
@@ -45,6 +46,7 @@ pub(super) fn read<'a>(inner: &Inner<'a>) -> Result<Datagram<'a>, Malformed> {
     }
 }
 
+#[inline(always)]
 fn ipv4<'a>(inner: &Inner<'a>) -> Result<Datagram<'a>, Malformed> {
     let all = inner.bytes;
     if all.len() < IPV4_HEADER_BYTES {
@@ -82,6 +84,7 @@ fn ipv4<'a>(inner: &Inner<'a>) -> Result<Datagram<'a>, Malformed> {
     })
 }
 
+#[inline(always)]
 fn fragment_v4(field: u16, wire_bytes: usize) -> Result<u8, Malformed> {
     let offset = usize::from(field & 0x1fff) * 8;
     if offset + wire_bytes > LARGEST_PACKET_BYTES {

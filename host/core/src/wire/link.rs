@@ -30,6 +30,7 @@ pub(super) struct Inner<'a> {
 }
 
 /// Takes the link header off. `Ok(None)` is a sound frame without IP.
+#[inline(always)]
 pub(super) fn read<'a>(frame: &Frame<'a>) -> Result<Option<Inner<'a>>, Malformed> {
     match frame.link {
         Link::Ethernet => tagged(frame, 12),
@@ -40,6 +41,7 @@ pub(super) fn read<'a>(frame: &Frame<'a>) -> Result<Option<Inner<'a>>, Malformed
     }
 }
 
+#[inline(always)]
 fn inner<'a>(frame: &Frame<'a>, version: Version, at: usize) -> Option<Inner<'a>> {
     let bytes = frame.bytes.get(at..)?;
     let wire_bytes = (frame.wire_bytes as usize).saturating_sub(at).max(bytes.len());
@@ -47,6 +49,7 @@ fn inner<'a>(frame: &Frame<'a>, version: Version, at: usize) -> Option<Inner<'a>
 }
 
 /// An EtherType at `at`, perhaps behind tags.
+#[inline(always)]
 fn tagged<'a>(frame: &Frame<'a>, mut at: usize) -> Result<Option<Inner<'a>>, Malformed> {
     for _ in 0..=limits::VLAN_TAGS {
         if frame.bytes.len() < at + 2 {

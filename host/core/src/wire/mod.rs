@@ -3,6 +3,9 @@
 //! Nothing here panics and nothing reads behind the end of what was captured. The reader is our own because three
 //! things must come together: every fault has its own name, a packet that the capture cut behind its ports is
 //! still a packet, and one costs a few nanoseconds. A test compares it with `etherparse`.
+//!
+//! The common path (Ethernet, IPv4, TCP or UDP) is inlined into one function: *measured*, handing half-read packets
+//! from one function to the next through memory cost more than reading them.
 
 mod ip;
 mod link;
@@ -135,6 +138,7 @@ pub struct Packet<'a> {
 }
 
 /// Reads a frame. `Ok(None)` is a sound frame that carries no IP.
+#[inline(always)]
 pub fn read<'a>(frame: &Frame<'a>) -> Result<Option<Packet<'a>>, Malformed> {
     let Some(inner) = link::read(frame)? else { return Ok(None) };
     let datagram = ip::read(&inner)?;
@@ -142,6 +146,7 @@ pub fn read<'a>(frame: &Frame<'a>) -> Result<Option<Packet<'a>>, Malformed> {
 }
 
 /// Two bytes at `at`, most significant first; the caller has checked the length.
+#[inline(always)]
 fn be16(bytes: &[u8], at: usize) -> u16 {
     match bytes.get(at..at + 2) {
         Some(two) => u16::from_be_bytes([two[0], two[1]]),
@@ -150,6 +155,7 @@ fn be16(bytes: &[u8], at: usize) -> u16 {
 }
 
 /// Four bytes at `at`, most significant first; the caller has checked the length.
+#[inline(always)]
 fn be32(bytes: &[u8], at: usize) -> u32 {
     match bytes.get(at..at + 4) {
         Some(four) => u32::from_be_bytes([four[0], four[1], four[2], four[3]]),

@@ -21,6 +21,7 @@ mod option {
 }
 
 /// Reads what stands above IP.
+#[inline(always)]
 pub(super) fn read<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Malformed> {
     if datagram.fragment & LATER != 0 {
         return Ok(packet(datagram, Upper::LaterFragment, 0));
@@ -35,6 +36,7 @@ pub(super) fn read<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Malformed>
 }
 
 /// A packet without ports whose payload starts after `header_bytes`.
+#[inline(always)]
 fn packet<'a>(datagram: &Datagram<'a>, upper: Upper, header_bytes: usize) -> Packet<'a> {
     Packet {
         source: datagram.source,
@@ -50,6 +52,7 @@ fn packet<'a>(datagram: &Datagram<'a>, upper: Upper, header_bytes: usize) -> Pac
     }
 }
 
+#[inline(always)]
 fn tcp<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Malformed> {
     let bytes = datagram.bytes;
     if datagram.wire_bytes < TCP_HEADER_BYTES || bytes.len() < TCP_HEADER_BYTES {
@@ -106,6 +109,7 @@ fn options(list: &[u8], cut: bool) -> u16 {
     seen
 }
 
+#[inline(always)]
 fn udp<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Malformed> {
     let bytes = datagram.bytes;
     if datagram.wire_bytes < UDP_HEADER_BYTES || bytes.len() < UDP_HEADER_BYTES {
