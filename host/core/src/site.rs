@@ -46,6 +46,9 @@ pub(crate) struct Site {
     pub(crate) plugin: Option<PluginIndex>,
     /// Tells this plugin's notes from those of others.
     pub(crate) tag: u32,
+    /// The site whose sources are this one's too: TCP and UDP of one address and port that one plugin judges
+    /// share a note for each source (FiveM's UDP follows a join over TCP).
+    pub(crate) home: u32,
     /// When it vanished from the service table.
     pub(crate) gone_at: Option<Instant>,
     /// It was gone for so long that another service may have this place.
@@ -69,6 +72,7 @@ impl Site {
             service,
             plugin: None,
             tag: 0,
+            home: NODE,
             gone_at: None,
             forgotten: false,
             counts: SiteCounts::default(),

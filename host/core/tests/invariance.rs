@@ -119,3 +119,21 @@ fn the_toy_plugin_notices_order() {
     let (ba, ..) = replay(&[packet("pb"), packet("pa")], 8, 64);
     assert_ne!(ab, ba, "else the property above would prove nothing");
 }
+
+/// FiveM's UDP follows a join over TCP: one plugin that judges both transports of a port has one note a source.
+#[test]
+fn both_transports_of_a_port_share_the_note_of_a_source() {
+    let mut engine = engine(64, 64);
+    let mut effects = Effects::default();
+    let at = Instant::from_millis(1_000);
+    let client = (Ipv4Addr::new(192, 0, 2, 1), 40_000);
+    let server = (SERVER, PORT);
+    support::step(&mut engine, at, &support::tcp(1_000, client, server, (support::SYN, 7, 0), b"").bytes(), &mut effects);
+    support::flush(&mut engine, &mut effects);
+    support::step(&mut engine, at, &support::udp(1_000, client, server, b"p").bytes(), &mut effects);
+    let plugin = engine.pending().expect("the packet waits for the toy plugin");
+    assert_ne!(engine.batch(plugin).sources[0].note, 0);
+    let other = (Ipv4Addr::new(192, 0, 2, 2), 40_000);
+    support::step(&mut engine, at, &support::udp(1_000, other, server, b"p").bytes(), &mut effects);
+    assert_eq!(engine.batch(plugin).sources[1].note, 0, "another source has its own");
+}

@@ -64,7 +64,7 @@ impl Engine {
         let client = Address::from(source);
         let flows: Vec<_> = self.flows.iter().filter(|entry| entry.key.client == client).collect();
         let standing_at = |site: u32| {
-            let here = flows.iter().filter(|entry| entry.value.site == site);
+            let here = flows.iter().filter(|entry| self.sites[entry.value.site as usize].home == site);
             here.map(|entry| entry.value.standing.now()).max().unwrap_or_default()
         };
         let mut services: Vec<_> = self

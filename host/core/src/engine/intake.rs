@@ -234,7 +234,7 @@ impl Engine {
     fn open_flow(&mut self, key: FlowKey, site: u32, frame: &Frame<'_>) -> Option<(Ref, Ref)> {
         let (epoch, at) = (self.epoch, frame.at);
         let make = || Flow::new(site, Ref::default(), key.transport, at, epoch);
-        let source_key = SourceKey { client: key.client, site };
+        let source_key = SourceKey { client: key.client, site: self.sites[site as usize].home };
         let spot = self.flows.spot(&key);
         if self.flows.lacks(spot) {
             self.sources.warm(self.sources.spot(&source_key));

@@ -1,5 +1,6 @@
 //! New tables of services and plugins, between two batches. Flows and standing survive both.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Engine;
@@ -116,6 +117,19 @@ impl Engine {
             });
             site.tag = at as u32 + 1;
             site.plugin = self.roster.find(name);
+        }
+        self.assign_homes();
+    }
+
+    fn assign_homes(&mut self) {
+        let mut homes = HashMap::new();
+        for (at, site) in self.sites.iter_mut().enumerate() {
+            let at = at as u32;
+            let key = site.service.key;
+            site.home = match site.tag {
+                0 => at,
+                tag => *homes.entry((key.ip, key.port, tag)).or_insert(at),
+            };
         }
     }
 }
