@@ -49,6 +49,9 @@ pub(crate) struct Site {
     /// The site whose sources are this one's too: TCP and UDP of one address and port that one plugin judges
     /// share a note for each source (FiveM's UDP follows a join over TCP).
     pub(crate) home: u32,
+    /// Something answers there. Then a transport that the game does not speak is not wrong: voice chat and proxies of
+    /// other editions listen on the game's own port.
+    pub(crate) answers: bool,
     /// When it vanished from the service table.
     pub(crate) gone_at: Option<Instant>,
     /// It was gone for so long that another service may have this place.
@@ -73,6 +76,7 @@ impl Site {
             plugin: None,
             tag: 0,
             home: NODE,
+            answers: false,
             gone_at: None,
             forgotten: false,
             counts: SiteCounts::default(),

@@ -101,6 +101,8 @@ fn every_counter_that_moves_is_named() {
         (udp(CLIENT, SERVICE, b"*"), "total+1 unknown+1"),
         (udp(SERVICE, CLIENT, b"answer"), "replies+1 total+1"),
         (udp(CLIENT, (SERVER, PORT + 1), b"x"), "flows+1 hostile+1 reason.wrong-transport+1 total+1"),
+        (udp((SERVER, PORT + 1), CLIENT, b"something listens"), "replies+1 total+1"),
+        (udp(CLIENT, (SERVER, PORT + 1), b"x"), "total+1 unknown+1"),
         (udp(CLIENT, nobody, b"x"), "total+1 unknown+1"),
         (later, "total+1 unknown+1"),
         (with_protocol(udp(CLIENT, nobody, b"x"), 1), "total+1 unknown+1"),

@@ -159,8 +159,8 @@ impl Engine {
         let weight = frame.sample_rate.max(1);
         let state = &mut self.sites[site as usize];
         state.counts.packets += 1;
-        let (attacked, host_judges) =
-            (state.attack.is_some(), state.service.judging == Judging::WrongTransport);
+        let wrong = state.service.judging == Judging::WrongTransport;
+        let (attacked, host_judges, answers) = (state.attack.is_some(), wrong, state.answers);
         let Some(flow) = self.flows.get_mut(at) else { return };
         let mut number = flow.from_client;
         let mut syn = false;
@@ -182,7 +182,7 @@ impl Engine {
         }
         let waiting = Waiting { flow: at, source: source_at, site, at: frame.at, weight, reply: false, syn };
         if host_judges {
-            let opinion = Opinion::of_host(HostReason::WrongTransport);
+            let opinion = if answers { Opinion::NONE } else { Opinion::of_host(HostReason::WrongTransport) };
             return self.settle(&waiting, &opinion, effects);
         }
         let Some(plugin) = self.sites[site as usize].plugin else {
@@ -193,7 +193,10 @@ impl Engine {
     }
 
     fn server_packet(&mut self, frame: &Frame<'_>, packet: &Packet<'_>, site: u32, effects: &mut Effects) {
-        self.sites[site as usize].counts.replies += 1;
+        let state = &mut self.sites[site as usize];
+        state.counts.replies += 1;
+        // A reset says that nobody listens.
+        state.answers |= !matches!(packet.upper, Upper::Tcp(tcp) if tcp.flags & tcp_flag::RST != 0);
         if !self.reply_row(frame, packet, site, effects) {
             self.ledger.counts.replies += 1;
         }
