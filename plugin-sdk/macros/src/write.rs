@@ -50,9 +50,9 @@ pub(crate) fn plugin(arguments: &Arguments, manifest: &Manifest, path: &Path) ->
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code, reason = "an exported function and a custom section of a component")]
         const _: () = {
+            // Public, so that the compiler keeps it; not `#[used]`, which would keep a second copy in memory.
             #[unsafe(link_section = "ftagent:manifest")]
-            #[used]
-            static MANIFEST: [u8; ::core::include_bytes!(#path).len()] = *::core::include_bytes!(#path);
+            pub static MANIFEST: [u8; ::core::include_bytes!(#path).len()] = *::core::include_bytes!(#path);
 
             struct Component;
 
