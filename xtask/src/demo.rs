@@ -91,7 +91,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     progress.say("packages: looking for what is missing");
     packages::ensure(packages::LAB, args.on_this_node, &mut |text| progress.say(text))?;
     progress.say("build: ftagent");
-    cargo::run(&mut cargo::cargo(&["build", "--quiet", "--release", "--package", "ftagent"]))?;
+    cargo::run(&mut cargo::cargo(&["build", "--quiet", "--release", "--workspace", "--bin", "ftagent"]))?;
     progress.say("downloads: real servers and clients, pinned (nothing to do when they are there)");
     let clients = Clients::fetch(&cargo::target_dir())?;
 
@@ -118,17 +118,16 @@ fn play(args: &Args, clients: &Clients, progress: &Progress) -> anyhow::Result<R
     progress.say(
         "servers: two of Minecraft Java on the same port of two addresses, one of Bedrock; players join",
     );
-    stage.join(clients)?;
     let mut report = Report::new(args.without);
     for wave in [Wave::below(), Wave::above()] {
         progress.say(&format!("undefended, {}", wave.says()));
         report.undefended.push(waves::run(&stage, &wave, waves::UNDEFENDED)?);
     }
 
-    progress.say("ftagent run --enforce; it finds Docker, the servers and their games");
-    let agent = Agent::start(&stage, args.without)?;
-    // Those who were thrown out come back, as players do.
-    stage.join(clients)?;
+    progress.say("ftagent run --enforce; the servers are started afresh, it finds them, players join");
+    let mut agent = Agent::start(&stage, args.without)?;
+    stage.serve(clients)?;
+    agent.wait_until_it_knows(&stage)?;
     progress.say(&format!("players play for {} s", CALM.as_secs()));
     std::thread::sleep(CALM);
     for wave in [Wave::below(), Wave::above()] {

@@ -41,7 +41,6 @@ pub(crate) const LAB: &[Need] = &[
 ];
 
 /// What only the tests with real games need.
-#[expect(dead_code, reason = "`cargo xtask test` asks for it")]
 pub(crate) const GAMES: &[Need] = &[need("bzfs", "bzflag-server"), need("bzadmin", "bzflag-server")];
 
 /// Where Debian's commands are; a superuser's path often lacks the last two.

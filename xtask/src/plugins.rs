@@ -35,6 +35,13 @@ pub(crate) struct Args {
     names: Vec<String>,
 }
 
+impl Args {
+    /// Only compare.
+    pub(crate) fn checking() -> Self {
+        Self { check: true, debian_std: false, names: Vec::new() }
+    }
+}
+
 /// Builds the plugins.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let root = workspace_root()?;

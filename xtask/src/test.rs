@@ -7,6 +7,8 @@ use std::process::Stdio;
 use anyhow::Context as _;
 use anyhow::bail;
 
+use ftagent_lab::Clients;
+
 use crate::cargo;
 use crate::packages;
 
@@ -37,14 +39,13 @@ struct Tally {
 
 /// Sets up, builds, runs every test and prints how many passed.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    packages::ensure(args.on_this_node)?;
-    let clients = cargo::target_dir().join("clients");
-    println!("fetching the third-party clients and servers into {}", clients.display());
-    ftagent_lab::clients::fetch(&clients)?;
-    let mut command = cargo::cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
-    if let Some(filter) = &args.filter {
-        command.arg(filter);
+    for needs in [packages::LAB, packages::GAMES] {
+        packages::ensure(needs, args.on_this_node, &mut |text| println!("packages: {text}"))?;
     }
+    println!("downloads: the third-party clients and servers, pinned; the tests run without network");
+    Clients::fetch(&cargo::target_dir())?;
+    let mut command = cargo::cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
+    command.args(&args.filter);
     let mut child = command.stdout(Stdio::piped()).spawn().context("failed to start `cargo test`")?;
     let mut tally = Tally::default();
     for line in BufReader::new(child.stdout.take().expect("it was piped")).lines() {
@@ -86,7 +87,9 @@ mod tests {
     fn results_are_summed() {
         let mut tally = Tally::default();
         tally.add("test wire::tests::cut ... ok");
-        tally.add("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s");
+        tally.add(
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+        );
         tally.add("test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
         assert_eq!(tally, Tally { passed: 13, failed: 2, suites: 2 });
     }

@@ -29,7 +29,7 @@ pub(crate) struct Agent {
     process: Child,
     log: PathBuf,
     /// `ftagent events`: a client like any other, as far as listening goes.
-    events: Player,
+    events: Option<Player>,
 }
 
 impl Agent {
@@ -43,30 +43,32 @@ impl Agent {
             run.args(["--test-without", part.name()]);
         }
         let run = run.stdin(Stdio::null()).stdout(file).stderr(errors);
-        let mut process = run.spawn().context("cannot start ftagent")?;
+        let process = run.spawn().context("cannot start ftagent")?;
+        let mut agent = Self { process, log, events: None };
+        agent.wait_until_it_knows(stage)?;
+        agent.events = Some(Player::start("ftagent events", command(stage, &["events"]))?);
+        Ok(agent)
+    }
+
+    /// Waits until it knows all servers of the stage and their games.
+    pub(crate) fn wait_until_it_knows(&mut self, stage: &Stage) -> anyhow::Result<()> {
+        let status = || {
+            let output = command(stage, &["status", "--json"]).output().ok()?;
+            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        };
         let ready = clock::wait_for(READY, || {
-            if matches!(process.try_wait(), Ok(Some(_)) | Err(_)) {
+            if matches!(self.process.try_wait(), Ok(Some(_)) | Err(_)) {
                 return Some(false);
             }
-            let status = command(stage, &["status", "--json"]).output().ok()?;
-            let text = String::from_utf8_lossy(&status.stdout);
+            let text = status()?;
             let knows = |count: usize, game: &str| text.matches(game).count() >= count;
-            let knows_all = knows(2, "\"minecraft-java\"") && knows(1, "\"minecraft-bedrock\"");
-            (status.status.success() && knows_all).then_some(true)
+            (knows(2, "\"minecraft-java\"") && knows(1, "\"minecraft-bedrock\"")).then_some(true)
         });
         if ready != Some(true) {
-            let status = command(stage, &["status", "--json"]).output();
-            let status = status.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            let _ = process.kill();
-            let _ = process.wait();
-            bail!(
-                "ftagent does not know its servers after {READY:?}\n{said}\n{}",
-                status.unwrap_or_default()
-            );
+            let (said, status) = (self.log_tail().join("\n"), status().unwrap_or_default());
+            bail!("ftagent does not know its servers after {READY:?}\n{said}\n{status}");
         }
-        let events = Player::start("ftagent events", command(stage, &["events"]))?;
-        Ok(Self { process, log, events })
+        Ok(())
     }
 
     /// Whether it has said so since.
@@ -76,7 +78,7 @@ impl Agent {
 
     /// What it has said of one kind, with the times that it gives itself.
     pub(crate) fn of(&self, what: &str) -> Vec<Event> {
-        let events = self.events.events().into_iter().filter(|event| event.said["what"] == what);
+        let events = self.events.iter().flat_map(Player::events).filter(|event| event.said["what"] == what);
         events
             .map(|event| Event { at_ms: event.said["at_ms"].as_u64().unwrap_or(event.at_ms), ..event })
             .collect()

@@ -13,7 +13,6 @@ use ftagent_lab::Server;
 use ftagent_lab::address;
 use ftagent_lab::clients::Game;
 use ftagent_lab::clients::Players;
-use ftagent_lab::clock;
 use ftagent_lab::player::Health;
 
 /// A server and what is known of it.
@@ -41,38 +40,44 @@ const JAVA: u16 = 25_565;
 const BEDROCK: u16 = 19_132;
 /// How long players may take to join on a busy machine.
 const JOINING: Duration = Duration::from_secs(40);
-/// What counts as just now; a lost echo is noticed after two seconds.
-const RECENT_MS: u64 = 2_100;
 
 impl Stage {
-    /// Makes the lab and starts the servers, all at once: each takes seconds to load.
+    /// Makes the lab, starts the servers and lets players join.
     pub(crate) fn new(clients: &Clients) -> anyhow::Result<Self> {
         let lab = Lab::new()?;
         let docker = Docker::start(&lab)?;
+        let mut stage = Self { seats: Vec::new(), docker, lab };
+        stage.serve(clients)?;
+        Ok(stage)
+    }
+
+    /// Starts the servers, all at once because each takes seconds to load, and lets players join. Servers that were
+    /// there are removed first, as Wings does at a restart: what an undefended flood broke in them must not count
+    /// against the defence.
+    pub(crate) fn serve(&mut self, clients: &Clients) -> anyhow::Result<()> {
+        for seat in self.seats.drain(..) {
+            drop(seat.players);
+            seat.server.remove()?;
+        }
         let plan = [
             (Game::Java, SocketAddr::from((address::NODE, JAVA)), false),
             (Game::Bedrock, SocketAddr::from((address::NODE, BEDROCK)), false),
             (Game::Java, SocketAddr::from((address::NEIGHBOUR, JAVA)), true),
         ];
-        let mut seats = Vec::new();
         for (game, public, is_neighbour) in plan {
-            let server = docker.run_server(&clients.spec(game, public))?;
+            let server = self.docker.run_server(&clients.spec(game, public))?;
             let meter = server.meter()?;
-            seats.push(Seat { game, public, is_neighbour, meter, players: None, server });
+            self.seats.push(Seat { game, public, is_neighbour, meter, players: None, server });
         }
-        for seat in &seats {
+        for seat in &self.seats {
             clients.listening(&seat.server, seat.game)?;
         }
-        Ok(Self { seats, docker, lab })
+        self.join(clients)
     }
 
-    /// Lets players join where none are, or where they were thrown out.
-    pub(crate) fn join(&mut self, clients: &Clients) -> anyhow::Result<()> {
+    /// Lets players join everywhere.
+    fn join(&mut self, clients: &Clients) -> anyhow::Result<()> {
         for (number, seat) in self.seats.iter_mut().enumerate() {
-            if seat.players.as_ref().is_some_and(is_playing) {
-                continue;
-            }
-            seat.players = None;
             let first = 20 + 10 * number as u8;
             let sources = [first, first + 1].map(|n| IpAddr::from(address::player(n)));
             let players = Players { name: "Player", sources: &sources };
@@ -99,11 +104,4 @@ impl Stage {
     pub(crate) fn reached(&self) -> anyhow::Result<u64> {
         self.seats.iter().map(|seat| Ok(seat.meter.read()?.attackers)).sum()
     }
-}
-
-/// Whether echoes come back: a RakNet client may take long to notice that nobody answers it any more.
-fn is_playing(player: &Player) -> bool {
-    let now_ms = clock::now_ms();
-    let health = player.health(now_ms.saturating_sub(RECENT_MS), now_ms);
-    health.echoes > 0 && health.lost == 0 && player.health(0, now_ms).disconnected == 0
 }
