@@ -113,11 +113,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
 /// Everything that needs the lab; when it returns the lab is gone.
 fn play(args: &Args, clients: &Clients, progress: &Progress) -> anyhow::Result<Report> {
-    progress.say("lab: namespaces for node, players and attackers, dockerd in the node");
-    let mut stage = Stage::new(clients)?;
     progress.say(
-        "servers: two of Minecraft Java on the same port of two addresses, one of Bedrock; players join",
+        "lab: namespaces for node, players and attackers; dockerd in the node; two Minecraft Java servers on",
     );
+    progress.say(
+        "     the same port of two addresses and one of Bedrock, published as Wings does it; players join",
+    );
+    let mut stage = Stage::new(clients)?;
     let mut report = Report::new(args.without);
     for wave in [Wave::below(), Wave::above()] {
         progress.say(&format!("undefended, {}", wave.says()));
