@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Done.
     Fine = 0,
-    /// The answer is no: a check found faults, `doctor` found something broken.
+    /// The answer is no: a check found faults, `doctor` found something broken, a capture is damaged.
     No = 1,
     /// A mistake in the command line or in a configuration file.
     Usage = 2,
@@ -29,7 +29,7 @@ impl From<Exit> for ExitCode {
 pub(crate) const PAGE: &str = "\
 Exit codes:
    0  fine
-   1  the answer is no: a check found faults, or doctor found something broken
+   1  the answer is no: a check found faults, doctor found something broken, or a capture is damaged
    2  a mistake in the command line or in a configuration file
    3  something needed is not there: not root, no such file, no agent running
    4  a plugin was refused

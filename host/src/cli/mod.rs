@@ -87,6 +87,7 @@ enum Command {
     /// Print the manual page (roff)
     Man,
     /// Say what each exit code means
+    #[command(after_help = exit::PAGE)]
     ExitCodes,
 }
 

@@ -117,7 +117,8 @@ pub(crate) fn run(places: &Places, args: &Args) -> Outcome {
     let services = services(args, &config, &plugins)?;
     let capture = CaptureFile::open(&args.file).map_err(|error| Failure::new(Exit::Environment, error))?;
     let (report, asked, ended) = judge(capture, services, &plugins, args.batch);
-    if !matches!(ended, Ended::Clean) {
+    let whole = matches!(ended, Ended::Clean);
+    if !whole {
         print::say(&format!("warning: {}: {ended}; what came before was judged", args.file.display()));
     }
     let hostile = report.packets.hostile;
@@ -127,7 +128,8 @@ pub(crate) fn run(places: &Places, args: &Args) -> Outcome {
     } else {
         print::text(&shown::text(&document))?
     };
-    Ok(if args.expect_clean && hostile > 0 { Exit::No } else { Exit::Fine })
+    let clean = whole && !(args.expect_clean && hostile > 0);
+    Ok(if clean { Exit::Fine } else { Exit::No })
 }
 
 fn services(args: &Args, config: &config::Config, plugins: &PluginSet) -> Result<Services, Failure> {
