@@ -411,8 +411,8 @@ fn what_is_shown_is_a_configuration_without_mistakes() {
     let settings = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(settings(&again), settings(&shown));
     // A flag wins over the file.
-    let flagged = run(&["--config", &first, "--docker-socket", "/elsewhere.sock", "config", "show"]);
-    assert!(flagged.fine().contains("docker-socket = \"/elsewhere.sock\""), "{flagged:?}");
+    let flagged = run(&["--config", &first, "--plugins-dir", "/elsewhere", "config", "show"]);
+    assert!(flagged.fine().contains("plugins-dir = \"/elsewhere\""), "{flagged:?}");
 }
 
 #[test]
