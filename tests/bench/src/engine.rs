@@ -1,0 +1,149 @@
+//! Packets a second on one core, capture in memory: parse, service, flow, question, the real plugins, judge. Frames
+//! are handed over in blocks, as live capture hands them over, and whatever waits is asked at the end of a block.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ftagent_core::Engine;
+use ftagent_core::EngineConfig;
+use ftagent_core::effect::Effects;
+use ftagent_sandbox::Plugin;
+
+use crate::clock::Samples;
+use crate::clock::thread_time;
+use crate::figure::Figure;
+use crate::plugins;
+use crate::plugins::Seats;
+use crate::snap;
+use crate::traffic;
+use crate::traffic::Conversation;
+use crate::traffic::Frames;
+
+const GROUP: &str = "engine";
+const PASSES: usize = 9;
+const FLOWS: u32 = 10_000;
+const PACKETS_A_FLOW: usize = 40;
+/// As many as fill every table, before anything is timed: a node is never fresh.
+const FORGED_BEFORE: usize = 200_000;
+const FORGED: usize = 400_000;
+/// The most that live capture hands over at once.
+const BLOCK: usize = 1_024;
+/// Calm between the filling and the mix, so that no attack is on.
+const CALM_US: u64 = 120_000_000;
+
+/// One timed pass.
+struct Pass {
+    millions_a_second: f64,
+    plugins_share: f64,
+    rows_a_batch: f64,
+    counts: ftagent_core::count::Counts,
+    effects: usize,
+    failed: u64,
+}
+
+pub(crate) fn measure() -> anyhow::Result<Vec<Figure>> {
+    let loaded = plugins::load(None)?;
+    let conversations = traffic::conversations()?;
+    let all: Vec<&Conversation> = conversations.iter().collect();
+    let mix = traffic::mix(&all, FLOWS, PACKETS_A_FLOW, &snap(&loaded));
+    let forged = traffic::forged(&conversations, 0, (FORGED_BEFORE + FORGED) as u32, &snap(&loaded));
+    let mut passes: [Vec<Pass>; 2] = Default::default();
+    for _ in 0..PASSES {
+        let mut bench = Bench::new(&loaded, &conversations)?;
+        bench.drive(&forged, 0..FORGED_BEFORE, 0);
+        passes[0].push(bench.timed(&mix, 0..mix.len(), CALM_US));
+        let mut bench = Bench::new(&loaded, &conversations)?;
+        bench.drive(&forged, 0..FORGED_BEFORE, 0);
+        passes[1].push(bench.timed(&forged, FORGED_BEFORE..forged.len(), 0));
+    }
+    let [mix_passes, forged_passes] = passes;
+    let name = "mix of 10,000 flows";
+    Ok(vec![figure(name, 3.0, &mix_passes), figure("each packet a new forged source", 1.5, &forged_passes)])
+}
+
+fn figure(name: &str, target: f64, passes: &[Pass]) -> Figure {
+    let mut rates = Samples::default();
+    let mut shares = Samples::default();
+    for pass in passes {
+        rates.add(pass.millions_a_second);
+        shares.add(pass.plugins_share);
+    }
+    let rate = rates.median();
+    let (each_ns, last) = (1e3 / rate, &passes[passes.len() - 1]);
+    let note = format!(
+        "{each_ns:.0} ns each, {:.0} of it plugins ({:.0} rows a batch); genuine {}, hostile {}, unknown {}, replies {}, no \
+         opinion {}, {} effects",
+        each_ns * shares.median(),
+        last.rows_a_batch,
+        last.counts.genuine,
+        last.counts.hostile,
+        last.counts.unknown,
+        last.counts.replies,
+        last.failed,
+        last.effects,
+    );
+    Figure::new(GROUP, name, "M packets/s", rate).best(rates.most()).at_least(target).note(note)
+}
+
+/// An engine with its plugins.
+struct Bench {
+    engine: Engine,
+    seats: Seats,
+    effects: Effects,
+    asked: usize,
+}
+
+impl Bench {
+    fn new(loaded: &[Arc<Plugin>], conversations: &[Conversation]) -> anyhow::Result<Self> {
+        let config = EngineConfig { seed: 7, ..EngineConfig::default() };
+        let engine = Engine::new(config, plugins::roster(loaded), traffic::services(conversations));
+        Ok(Self { engine, seats: Seats::new(loaded)?, effects: Effects::default(), asked: 0 })
+    }
+
+    fn drive(&mut self, frames: &Frames, range: std::ops::Range<usize>, later_us: u64) {
+        let mut in_block = 0;
+        for frame in frames.iter(range, later_us) {
+            self.engine.frame(&frame, &mut self.effects);
+            self.seats.answer_full(&mut self.engine, frame.at, &mut self.effects);
+            in_block += 1;
+            if in_block == BLOCK {
+                in_block = 0;
+                self.end_block();
+            }
+        }
+        self.end_block();
+    }
+
+    fn end_block(&mut self) {
+        let now = self.engine.now();
+        self.seats.answer_pending(&mut self.engine, now, &mut self.effects);
+        self.engine.tick(now, &mut self.effects);
+        self.asked += self.effects.asked.len();
+        self.effects.asked.clear();
+    }
+
+    fn timed(mut self, frames: &Frames, range: std::ops::Range<usize>, later_us: u64) -> Pass {
+        let packets = range.len();
+        let before = self.engine.counts();
+        (self.seats.spent, self.seats.batches, self.asked) = (Duration::ZERO, 0, 0);
+        let (wall, begun) = (std::time::Instant::now(), thread_time());
+        self.drive(frames, range, later_us);
+        let (spent, wall) = ((thread_time() - begun).as_secs_f64(), wall.elapsed().as_secs_f64());
+        let after = self.engine.counts();
+        let mut counts = after;
+        counts.genuine -= before.genuine;
+        counts.hostile -= before.hostile;
+        counts.unknown -= before.unknown;
+        counts.replies -= before.replies;
+        let asked_rows = counts.genuine + counts.hostile + counts.unknown;
+        assert_eq!(after.total - before.total, packets as u64, "every packet is accounted for");
+        Pass {
+            millions_a_second: packets as f64 / spent / 1e6,
+            plugins_share: self.seats.spent.as_secs_f64() / wall,
+            rows_a_batch: asked_rows as f64 / self.seats.batches.max(1) as f64,
+            counts,
+            effects: self.asked,
+            failed: self.seats.failed,
+        }
+    }
+}
