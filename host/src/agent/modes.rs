@@ -19,7 +19,7 @@ pub(crate) struct Modes {
 impl Modes {
     /// What was remembered, else what the configuration says. The second value is a warning for the log.
     pub(crate) fn open(config: &Config, enforce: bool) -> (Self, Option<String>) {
-        let (read, warning) = match Remembered::read(&config.state_dir) {
+        let (read, mut warning) = match Remembered::read(&config.state_dir) {
             Ok(read) => (read, None),
             Err(warning) => (None, Some(warning)),
         };
@@ -28,6 +28,9 @@ impl Modes {
         if enforce {
             remembered.mode = Mode::Enforce;
             remembered.reverts = None;
+            // Remembered like a mode that was changed live.
+            let written = remembered.write(&config.state_dir);
+            warning = warning.or(written.err().map(|error| format!("enforcing, but not remembered: {error:#}")));
         }
         (Self { remembered, state_dir: config.state_dir.clone() }, warning)
     }
@@ -107,6 +110,14 @@ mod tests {
         assert_eq!(second.node(), Mode::Enforce);
         assert_eq!(second.of("lobby"), Mode::Observe);
         assert_eq!(second.of("other"), Mode::Enforce);
+    }
+
+    #[test]
+    fn enforcing_from_the_start_is_remembered() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let config = Config { state_dir: dir.path().to_path_buf(), ..Config::default() };
+        assert_eq!(Modes::open(&config, true).0.node(), Mode::Enforce);
+        assert_eq!(modes(dir.path()).node(), Mode::Enforce);
     }
 
     #[test]
