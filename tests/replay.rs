@@ -207,7 +207,7 @@ fn genuine_conversations_stay_genuine() {
         assert_eq!(good + unsure, from_client, "{family}: {report:#}");
         assert_eq!(number(&report, "packets.replies"), packets.len() as u64 - from_client, "{family}");
         assert_eq!(number(&report, "packets.unmatched"), 0, "{family}");
-        assert!(good * 2 > unsure, "{family}: {good} genuine, {unsure} unknown");
+        assert!(good > 0, "{family}: {good} genuine, {unsure} unknown");
     }
     let together = assert_clean("all of them", &all_genuine(usize::MAX));
     assert_eq!(together["flows"].as_array().map(Vec::len), Some(9));
@@ -219,9 +219,9 @@ fn who_plays_becomes_a_player() {
         let report = assert_clean(family, &packets);
         let standing = report["flows"][0]["standing"].as_str().expect("a word").to_owned();
         let expected: &[&str] = match family {
-            "java login" | "bedrock" | "rust" | "fivem" | "any tcp" => &["player"],
-            // Nothing in its own words can prove a stranger's datagrams, and eight seconds settle nobody.
-            "any udp" => &["stranger"],
+            "java login" | "bedrock" | "rust" | "any tcp" => &["player"],
+            // Nothing in these datagrams proves who sends them, and eight seconds settle nobody.
+            "fivem" | "any udp" => &["stranger"],
             _ => &["proven"],
         };
         assert!(expected.contains(&standing.as_str()), "{family}: {standing}");
@@ -230,8 +230,17 @@ fn who_plays_becomes_a_player() {
 
 #[test]
 fn split_segments_stay_genuine() {
-    for cut in [1, 2, 3, 7, 16] {
+    for cut in [7, 16, 64] {
         assert_clean(&format!("in segments of {cut}"), &all_genuine(cut));
+    }
+    // A thousand segments of a byte each second are many, and may be limited as a crowd; they are still no lie.
+    let folder = Folder::new();
+    for cut in [1, 2, 3] {
+        let report = replay(&folder.capture("tiny.pcap", &all_genuine(cut)), &SERVICES);
+        assert_eq!(number(&report, "packets.hostile"), 0, "in segments of {cut}: {:#}", report["reasons"]);
+        let measures = report["would_enforce"].as_array().into_iter().flatten();
+        let named: Vec<_> = measures.filter(|measure| !measure["source"].is_null()).collect();
+        assert!(named.is_empty(), "in segments of {cut}: {named:?}");
     }
 }
 
@@ -281,10 +290,9 @@ fn repeated_and_late_segments_stay_genuine() {
 struct Flood {
     name: &'static str,
     packets: Vec<Packet>,
-    /// A reason that each of its packets gets; none where the shape is genuine and only the number is not.
-    reason: Option<&'static str>,
-    /// What the attack on the service is called.
-    attack: &'static str,
+    /// Why the attack on the service is one. A plugin's reason is what each hostile packet gets; where it is the
+    /// host's, the shape is genuine and only the number is not.
+    reason: &'static str,
     /// A measure that must be asked for.
     measure: &'static str,
 }
@@ -308,205 +316,125 @@ fn segments(port: u16, flags: u8, payload: &[u8]) -> Vec<Packet> {
     flood(1_000, PACKETS, 2_000, |n, at| Packet::tcp(at, forged(n), server(port), flags, payload))
 }
 
-/// Real connections of ten bots that say this, again and again.
-fn connections(port: u16, payload: &[u8]) -> Vec<Packet> {
+/// Real connections of ten bots, four hundred of them, that say this so many times each.
+fn connections(port: u16, payload: &[u8], times: u32) -> Vec<Packet> {
     let all = (0..400_u32).map(|n| {
         let mut bot = forged(n % 10);
         bot.set_port(20_000 + n as u16);
-        Conversation::tcp(1_000 + u64::from(n) * 5, bot, port).client(payload).packets
+        let connected = Conversation::tcp(1_000 + u64::from(n) * 5, bot, port);
+        (0..times).fold(connected, |all, _| all.client(payload)).packets
     });
     in_order(all)
 }
 
-fn floods() -> Vec<Flood> {
-    let flood = |name, packets, reason, attack, measure| Flood { name, packets, reason, attack, measure };
-    let hostile = "host/hostile";
+/// Floods of single packets from forged sources.
+fn forged_floods() -> Vec<Flood> {
+    let flood = |name, packets, reason, measure| Flood { name, packets, reason, measure };
     let dns = bytes("1a2b 8180 0001 0010 00000000*400");
     let ssdp = b"HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=120\r\nST: upnp:rootdevice\r\n";
+    let ping = bytes("01 1122334455667788 MAGIC 0000000000000000");
+    let samp = bytes("53414d50 7f000001 28a0 69");
+    let status = bytes("ffffffff \"getstatus\" 00");
+    let (limit, shape) = ("crowd-limit", "shape-drop");
     vec![
-        flood(
-            "syn without options",
-            segments(25_565, SYN, b""),
-            Some("minecraft-java/syn-without-options"),
-            hostile,
-            "crowd-limit",
-        ),
-        flood(
-            "syn and fin",
-            segments(25_565, SYN | FIN, b""),
-            Some("minecraft-java/bad-tcp-flags"),
-            hostile,
-            "shape-drop",
-        ),
-        flood(
-            "no flags at all",
-            segments(5_154, 0, b""),
-            Some("generic/bad-tcp-flags"),
-            hostile,
-            "shape-drop",
-        ),
-        flood(
-            "reflected syn-ack",
-            segments(5_154, SYN | ACK, b""),
-            Some("generic/stray-syn-ack"),
-            hostile,
-            "crowd-limit",
-        ),
-        flood("null pings", connections(25_565, &[0]), Some("minecraft-java/null-ping"), hostile, "lease"),
-        flood(
-            "bad handshakes",
-            connections(25_565, &bytes("05002f0063dd")),
-            Some("minecraft-java/bad-handshake"),
-            hostile,
-            "lease",
-        ),
-        flood("join flood", connections(25_565, &bytes(LOGIN)), None, "host/too-many-", "crowd-limit"),
+        flood("syn without options", segments(25_565, SYN, b""), "minecraft-java/syn-without-options", limit),
+        flood("syn and fin", segments(25_565, SYN | FIN, b""), "minecraft-java/bad-tcp-flags", limit),
+        flood("no flags at all", segments(5_154, 0, b""), "generic/bad-tcp-flags", shape),
+        flood("reflected syn-ack", segments(5_154, SYN | ACK, b""), "generic/stray-syn-ack", limit),
         flood(
             "acks of no connection",
             segments(25_565, PSH | ACK, &[0x55; 40]),
-            None,
             "host/too-many-strangers",
-            "crowd-limit",
+            limit,
         ),
-        flood(
-            "raknet pings",
-            datagrams(19_132, &bytes("01 1122334455667788 MAGIC 0000000000000000")),
-            None,
-            "host/too-many-queries",
-            "crowd-limit",
-        ),
+        flood("raknet pings", datagrams(19_132, &ping), "host/too-many-queries", limit),
         flood(
             "raknet openings",
             datagrams(19_132, &bytes("05 MAGIC 0b*1464")),
-            None,
             "host/too-many-openings",
-            "crowd-limit",
+            limit,
         ),
+        flood("junk at raknet", datagrams(19_132, &bytes("9b77 51")), "minecraft-bedrock/odd-flags", limit),
+        flood("empty at raknet", datagrams(19_132, b""), "minecraft-bedrock/empty", shape),
+        flood("dns at raknet", reflected(19_132, 53, &dns), "minecraft-bedrock/not-raknet", limit),
+        flood("a2s questions", datagrams(27_015, &bytes("INFO")), "host/too-many-queries", limit),
         flood(
-            "random at raknet",
-            datagrams(19_132, &bytes("9b77 51c3 aa00 1234*90")[..3]),
-            Some("minecraft-bedrock/"),
-            hostile,
-            "crowd-limit",
-        ),
-        flood(
-            "empty at raknet",
-            datagrams(19_132, b""),
-            Some("minecraft-bedrock/empty"),
-            hostile,
-            "shape-drop",
-        ),
-        flood(
-            "dns at raknet",
-            reflected(19_132, 53, &dns),
-            Some("minecraft-bedrock/"),
-            hostile,
-            "crowd-limit",
-        ),
-        flood(
-            "a2s questions",
-            datagrams(27_015, &bytes("INFO")),
-            None,
-            "host/too-many-queries",
-            "crowd-limit",
-        ),
-        flood(
-            "answers at a server",
+            "server's answers",
             datagrams(27_015, &bytes("ffffffff49 11*90")),
-            Some("source-query/server-answer"),
-            hostile,
-            "shape-drop",
+            "source-query/server-answer",
+            shape,
         ),
-        flood(
-            "ssdp at source",
-            reflected(27_015, 1_900, ssdp),
-            Some("source-query/reflected"),
-            hostile,
-            "crowd-limit",
-        ),
-        flood("empty at rust", datagrams(28_015, b""), Some("rust/empty"), hostile, "shape-drop"),
-        flood(
-            "samp at rust",
-            datagrams(28_015, &bytes("53414d50 7f000001 28a0 69")),
-            Some("rust/not-rust"),
-            hostile,
-            "crowd-limit",
-        ),
-        flood(
-            "getstatus at fivem",
-            datagrams(30_120, &bytes("ffffffff \"getstatus\" 00")),
-            None,
-            "host/too-many-queries",
-            "crowd-limit",
-        ),
-        flood("ssh at fivem", connections(30_120, b"SSH-2.0-x\r\n"), Some("fivem/not-web"), hostile, "lease"),
-        flood(
-            "empty at any game",
-            datagrams(5_154, b""),
-            Some("generic/empty-datagram"),
-            hostile,
-            "shape-drop",
-        ),
-        flood(
-            "dns at any game",
-            reflected(5_154, 53, &dns),
-            Some("generic/reflection"),
-            hostile,
-            "crowd-limit",
-        ),
-        flood(
-            "random at any game",
-            datagrams(5_154, &[0x5a; 33]),
-            None,
-            "host/too-many-strangers",
-            "crowd-limit",
-        ),
+        flood("ssdp at source", reflected(27_015, 1_900, ssdp), "source-query/reflected", limit),
+        flood("empty at rust", datagrams(28_015, b""), "rust/empty", shape),
+        flood("samp at rust", datagrams(28_015, &samp), "rust/not-rust", limit),
+        flood("getstatus at fivem", datagrams(30_120, &status), "host/too-many-queries", limit),
+        flood("empty at any game", datagrams(5_154, b""), "generic/empty-datagram", shape),
+        flood("dns at any game", reflected(5_154, 53, &dns), "generic/reflection", limit),
+        flood("random at any game", datagrams(5_154, &[0x5a; 33]), "host/too-many-strangers", limit),
     ]
 }
 
-/// Whether the report holds the notice that an attack began for a reason that begins so.
-fn attack_began(report: &Value, reason: &str) -> bool {
-    let notices = report["notices"].as_array().expect("a list");
-    notices.iter().any(|notice| {
-        let text = notice.to_string();
-        text.contains("AttackBegins") && text.contains(&format!("\"{reason}"))
-    })
+/// Floods of real connections.
+fn connected_floods() -> Vec<Flood> {
+    let flood = |name, packets, reason, measure| Flood { name, packets, reason, measure };
+    let bad = bytes("05002f0063dd");
+    vec![
+        flood("null pings", connections(25_565, &[0], 30), "minecraft-java/null-ping", "lease"),
+        flood("bad handshakes", connections(25_565, &bad, 30), "minecraft-java/bad-handshake", "lease"),
+        flood("ssh at fivem", connections(30_120, b"SSH-2.0-x\r\n", 30), "fivem/not-web", "lease"),
+        // Each connection says only one thing: too little to block an address for, enough to limit them together.
+        flood("null pings, once", connections(25_565, &[0], 1), "minecraft-java/null-ping", "crowd-limit"),
+        flood("join flood", connections(25_565, &bytes(LOGIN), 1), "host/too-many-syns", "crowd-limit"),
+    ]
+}
+
+fn floods() -> Vec<Flood> {
+    forged_floods().into_iter().chain(connected_floods()).collect()
+}
+
+/// Reasons for which attacks began.
+fn attacks(report: &Value) -> Vec<&str> {
+    let notices = report["notices"].as_array().into_iter().flatten().map(|notice| &notice["notice"]);
+    let begins = notices.filter(|notice| notice["what"] == "attack-begins");
+    begins.filter_map(|notice| notice["reason"].as_str()).collect()
+}
+
+/// What is wrong with what the program says of a flood.
+fn faults(flood: &Flood, report: &Value) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut fault = |what: String| faults.push(format!("{}: {what}", flood.name));
+    let reasons = report["reasons"].as_object().expect("an object");
+    let expected = flood.reason.split_once('/').filter(|(by, _)| *by != "host").map(|(_, reason)| reason);
+    if reasons.keys().any(|reason| Some(reason.as_str()) != expected) {
+        fault(format!("other reasons: {reasons:?}"));
+    }
+    let least = if flood.packets.len() == PACKETS as usize { u64::from(PACKETS) } else { 400 };
+    if expected.is_some() && number(report, "packets.hostile") < least {
+        fault(format!("too few are hostile: {reasons:?}"));
+    }
+    if attacks(report) != [flood.reason] {
+        fault(format!("not one attack for {}: {:?}", flood.reason, attacks(report)));
+    }
+    let measures = report["would_enforce"].as_array().into_iter().flatten();
+    let measures: Vec<_> = measures.filter_map(|measure| measure["measure"].as_str()).collect();
+    if !measures.contains(&flood.measure) {
+        fault(format!("no {}: {measures:?}", flood.measure));
+    }
+    if flood.measure != "lease" && measures.contains(&"lease") {
+        fault("an address is leased that has proven too little".to_owned());
+    }
+    faults
 }
 
 #[test]
 fn floods_are_judged_for_what_they_are() {
     let folder = Folder::new();
-    let mut faults = Vec::new();
-    for (number_of, flood) in floods().into_iter().enumerate() {
-        let report = replay(&folder.capture(&format!("{number_of}.pcap"), &flood.packets), &SERVICES);
-        let mut fault = |what: String| faults.push(format!("{}: {what}", flood.name));
-        let reasons = report["reasons"].as_object().expect("an object");
-        let of_reason: u64 = reasons
-            .iter()
-            .filter(|(name, _)| flood.reason.is_some_and(|reason| name.starts_with(reason)))
-            .filter_map(|(_, count)| count.as_u64())
-            .sum();
-        let hostile = number(&report, "packets.hostile");
-        match flood.reason {
-            Some(_) if of_reason < 350 => fault(format!("too few are hostile: {reasons:?}")),
-            Some(_) if of_reason != hostile => fault(format!("other reasons too: {reasons:?}")),
-            None if hostile > 0 => fault(format!("a genuine shape is hostile: {reasons:?}")),
-            _ => {}
-        }
-        if !attack_began(&report, flood.attack) {
-            fault(format!("no attack {}: {}", flood.attack, report["notices"]));
-        }
-        let measures: Vec<_> =
-            report["would_enforce"].as_array().into_iter().flatten().map(|m| m["measure"].clone()).collect();
-        if !measures.iter().any(|measure| measure == flood.measure) {
-            fault(format!("no {}: {measures:?}", flood.measure));
-        }
-        let forged_is_leased = flood.measure != "lease" && measures.iter().any(|measure| measure == "lease");
-        if forged_is_leased && flood.name != "join flood" {
-            fault("an address that proved nothing is leased".to_owned());
-        }
+    let mut all = Vec::new();
+    for (at, flood) in floods().iter().enumerate() {
+        let report = replay(&folder.capture(&format!("{at}.pcap"), &flood.packets), &SERVICES);
+        all.extend(faults(flood, &report));
     }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(all.is_empty(), "{}", all.join("\n"));
 }
 
 /// Players play on the same ports while all floods run; what is said of the players does not change, and none of the
