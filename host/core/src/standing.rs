@@ -42,6 +42,12 @@ const SETTLED_AGE_MS: u64 = 30_000;
 const SETTLED_UNASKED_SECONDS: u8 = 10;
 /// And the client kept sending in so many: one forged packet can provoke half a minute of retransmissions.
 const SETTLED_CLIENT_SECONDS: u8 = 15;
+/// Where a plugin that knows the protocol says that it is play, so many different seconds of it in peace are enough,
+/// if the server sent unasked in some of them: a forger would have to know the protocol, to begin before the attack
+/// and to keep a session alive whose answers it never sees.
+const VOUCHED_PLAY_SECONDS: u8 = 5;
+/// See there.
+const VOUCHED_UNASKED_SECONDS: u8 = 2;
 
 /// The standing that a flow has earned by now. Standing is never lost while the flow lives.
 pub(crate) fn earned(flow: &Flow, age_ms: u64) -> Standing {
@@ -64,10 +70,13 @@ fn settled(flow: &Flow, age_ms: u64) -> bool {
     if flow.is_tcp() {
         return flow.tcp.acknowledged_seconds() >= SETTLED_ACKNOWLEDGED_SECONDS;
     }
-    age_ms > SETTLED_AGE_MS
+    let vouched =
+        flow.peaceful_play_seconds >= VOUCHED_PLAY_SECONDS && flow.unasked_seconds >= VOUCHED_UNASKED_SECONDS;
+    let opaque = age_ms > SETTLED_AGE_MS
         && flow.from_server > flow.from_client
         && flow.unasked_seconds >= SETTLED_UNASKED_SECONDS
-        && flow.client_seconds >= SETTLED_CLIENT_SECONDS
+        && flow.client_seconds >= SETTLED_CLIENT_SECONDS;
+    vouched || opaque
 }
 
 /// Whether a genuine packet of this class counts towards playing.

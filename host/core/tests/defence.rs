@@ -196,9 +196,13 @@ fn who_plays_becomes_a_player_and_keeps_its_lane() {
 
 /// A client that sends each `client_ms`, and a server that sends each `server_ms`, for so long.
 fn converse(stage: &mut Stage, client_ms: u64, server_ms: u64, until_ms: u64) {
+    converse_in(stage, b"x", client_ms, server_ms, until_ms);
+}
+
+fn converse_in(stage: &mut Stage, words: &[u8], client_ms: u64, server_ms: u64, until_ms: u64) {
     for at_ms in 1_000..until_ms {
         if at_ms % client_ms == 0 {
-            stage.send(&support::udp(at_ms, CLIENT, SERVICE, b"x"));
+            stage.send(&support::udp(at_ms, CLIENT, SERVICE, words));
         }
         if at_ms % server_ms == 7 {
             stage.send(&support::udp(at_ms, SERVICE, CLIENT, b"y"));
@@ -213,6 +217,22 @@ fn an_opaque_player_settles_after_half_a_minute() {
     assert_eq!(stage.standing(CLIENT.0), Standing::Stranger, "not before");
     converse(&mut stage, 50, 40, 35_000);
     assert_eq!(stage.standing(CLIENT.0), Standing::Settled);
+}
+
+#[test]
+fn a_player_whom_a_plugin_knows_settles_within_seconds() {
+    let mut stage = Stage::new();
+    converse_in(&mut stage, b"p", 50, 40, 4_000);
+    assert_eq!(stage.standing(CLIENT.0), Standing::Stranger, "not before");
+    converse_in(&mut stage, b"p", 50, 40, 9_000);
+    assert_eq!(stage.standing(CLIENT.0), Standing::Settled);
+}
+
+#[test]
+fn what_looks_like_play_does_not_settle_without_a_server_that_speaks_unasked() {
+    let mut stage = Stage::new();
+    converse_in(&mut stage, b"p", 50, 50, 20_000);
+    assert_eq!(stage.standing(CLIENT.0), Standing::Stranger);
 }
 
 #[test]

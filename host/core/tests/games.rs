@@ -111,7 +111,12 @@ fn eggs_lead_to_their_game_and_its_transports() {
     check("ARK", "ark-survival-evolved", "generic", "generic");
     check("Ark: Survival Evolved", "ark-survival-evolved", "generic", "generic");
     check("Counter-Strike 2", "counter-strike-2", "source-query", "source-query");
-    check("Counter-Strike: Global Offensive", "counter-strike-global-offensive", "source-query", "source-query");
+    check(
+        "Counter-Strike: Global Offensive",
+        "counter-strike-global-offensive",
+        "source-query",
+        "source-query",
+    );
     check("Counter-Strike", "half-life", "generic", "source-query");
     check("Garrys Mod", "garrys-mod", "source-query", "source-query");
     check("Garry's Mod", "garrys-mod", "source-query", "source-query");

@@ -128,7 +128,12 @@ fn both_transports_of_a_port_share_the_note_of_a_source() {
     let at = Instant::from_millis(1_000);
     let client = (Ipv4Addr::new(192, 0, 2, 1), 40_000);
     let server = (SERVER, PORT);
-    support::step(&mut engine, at, &support::tcp(1_000, client, server, (support::SYN, 7, 0), b"").bytes(), &mut effects);
+    support::step(
+        &mut engine,
+        at,
+        &support::tcp(1_000, client, server, (support::SYN, 7, 0), b"").bytes(),
+        &mut effects,
+    );
     support::flush(&mut engine, &mut effects);
     support::step(&mut engine, at, &support::udp(1_000, client, server, b"p").bytes(), &mut effects);
     let plugin = engine.pending().expect("the packet waits for the toy plugin");

@@ -22,6 +22,7 @@ use ftagent_firewall::Wall;
 use ftagent_firewall::WallReport;
 use ftagent_firewall::WallStatus;
 use serde_json::Value;
+use serde_json::json;
 
 use super::clock;
 use super::events::Events;
@@ -142,20 +143,26 @@ impl Enforcer {
     }
 
     fn notice(&mut self, at: Instant, notice: &Notice) {
-        let what = match notice {
-            Notice::FirstHostile { .. } => "first-hostile",
-            Notice::AttackBegins { service, .. } => {
+        let (what, about) = match notice {
+            Notice::FirstHostile { service, source, reason } => (
+                "first-hostile",
+                json!({ "service": service.to_string(), "source": source, "reason": reason }),
+            ),
+            Notice::AttackBegins { service, reason, packets_per_second } => {
                 let before = self.dropped.get(service).copied().unwrap_or(0);
                 self.awaiting_drop.insert(*service, before);
-                "attack-begins"
+                let rate = packets_per_second;
+                let about =
+                    json!({ "service": service.to_string(), "reason": reason, "packets_per_second": rate });
+                ("attack-begins", about)
             }
-            Notice::AttackEnds { service, .. } => {
+            Notice::AttackEnds { service, lasted_ms } => {
                 self.awaiting_drop.remove(service);
-                "attack-ends"
+                ("attack-ends", json!({ "service": service.to_string(), "lasted_ms": lasted_ms }))
             }
         };
-        tracing::info!(?notice, "{what}");
-        self.events.send(at, what, notice);
+        tracing::info!("{what} {about}");
+        self.events.send(at, what, &about);
     }
 
     fn tell(&mut self, now: Instant, report: &WallReport) {

@@ -23,6 +23,7 @@ pub(crate) mod seats;
 mod shard;
 mod status;
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -86,5 +87,10 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
 fn tell_to_standard_error() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FTAGENT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
 }

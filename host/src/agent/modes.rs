@@ -30,7 +30,8 @@ impl Modes {
             remembered.reverts = None;
             // Remembered like a mode that was changed live.
             let written = remembered.write(&config.state_dir);
-            warning = warning.or(written.err().map(|error| format!("enforcing, but not remembered: {error:#}")));
+            warning =
+                warning.or(written.err().map(|error| format!("enforcing, but not remembered: {error:#}")));
         }
         (Self { remembered, state_dir: config.state_dir.clone() }, warning)
     }

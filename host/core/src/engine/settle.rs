@@ -125,7 +125,8 @@ impl Engine {
         flow.echoed |= echoed;
         let played = judgement == Judgement::Genuine && standing::is_play(opinion.class);
         if played {
-            flow.played(waiting.at, opinion.class);
+            let under_attack = self.sites[waiting.site as usize].attack.is_some();
+            flow.played(waiting.at, opinion.class, under_attack);
         }
         if news || (played && flow.standing.now() < Standing::Player) {
             self.lift(waiting.flow, waiting.at, effects);

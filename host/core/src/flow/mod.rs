@@ -133,6 +133,8 @@ pub(crate) struct Flow {
     pub(crate) counted: Standing,
     pub(crate) verdict: Verdict,
     pub(crate) play_seconds: u8,
+    /// The same, but only those in peace.
+    pub(crate) peaceful_play_seconds: u8,
     pub(crate) unasked_seconds: u8,
     pub(crate) client_seconds: u8,
     in_second: u32,
@@ -174,6 +176,7 @@ impl Flow {
             begun_again: false,
             verdict: Verdict::Pass,
             play_seconds: 0,
+            peaceful_play_seconds: 0,
             unasked_seconds: 0,
             client_seconds: 0,
             play_second: 0,
@@ -226,11 +229,14 @@ impl Flow {
     }
 
     /// A genuine packet of this class.
-    pub(crate) fn played(&mut self, at: Instant, class: Class) {
+    pub(crate) fn played(&mut self, at: Instant, class: Class, under_attack: bool) {
         let second = second_of(at);
         if crate::standing::is_play(class) && second != self.play_second {
             self.play_second = second;
             self.play_seconds = self.play_seconds.saturating_add(1);
+            if !under_attack {
+                self.peaceful_play_seconds = self.peaceful_play_seconds.saturating_add(1);
+            }
         }
     }
 
