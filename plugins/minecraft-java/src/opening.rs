@@ -52,7 +52,7 @@ const NAME_BYTES_MAX: u32 = 48;
 /// Id, name, and for 1.19 to 1.19.2 a key (at most 512 bytes) and its signature (at most 4096).
 const LOGIN_BYTES_MAX: u32 = 5_000;
 
-/// Clients send two. Reading is done again with each segment, so what a stranger may make us read is bounded.
+/// Clients send two, and six if they try twice more. Reading is done again with each segment, so what a stranger may make us read is bounded.
 const STATUS_FRAMES_MAX: u32 = 8;
 
 /// Reads as much as is here.
@@ -79,7 +79,7 @@ pub(crate) fn read(cursor: &mut Cursor<'_>, expected: Expected) -> Result<Openin
         return Ok(Opening::Legacy);
     }
     match handshake(cursor, expected)? {
-        1 => status(cursor),
+        1 => status(cursor, expected),
         _ if cursor.is_at_end() => Ok(Opening::LoginAnnounced),
         _ => login(cursor),
     }
@@ -132,6 +132,11 @@ fn handshake(cursor: &mut Cursor<'_>, expected: Expected) -> Result<u8, Stop> {
     if cursor.u8()? != 0 {
         return Err(Stop::Bad(reason::NOT_MINECRAFT));
     }
+    handshake_body(cursor, len, start, expected)
+}
+
+/// The rest of a handshake's frame of `len` bytes, whose id stood at `start`.
+fn handshake_body(cursor: &mut Cursor<'_>, len: u32, start: usize, expected: Expected) -> Result<u8, Stop> {
     if len < HANDSHAKE_BYTES_MIN {
         return Err(Stop::Bad(reason::BAD_HANDSHAKE));
     }
@@ -154,12 +159,12 @@ fn handshake(cursor: &mut Cursor<'_>, expected: Expected) -> Result<u8, Stop> {
 }
 
 /// The frames behind a handshake for the status. One that is not whole yet ends the reading without blame.
-fn status(cursor: &mut Cursor<'_>) -> Result<Opening, Stop> {
+fn status(cursor: &mut Cursor<'_>, expected: Expected) -> Result<Opening, Stop> {
     for _ in 0..STATUS_FRAMES_MAX {
         if cursor.is_at_end() {
             break;
         }
-        match status_frame(cursor) {
+        match status_frame(cursor, expected) {
             Err(Stop::NeedMore) => break,
             other => other?,
         }
@@ -167,12 +172,18 @@ fn status(cursor: &mut Cursor<'_>) -> Result<Opening, Stop> {
     Ok(Opening::Status)
 }
 
-fn status_frame(cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+/// The request or the ping. mcstatus tries a ping again on the same connection, with the handshake before it.
+fn status_frame(cursor: &mut Cursor<'_>, expected: Expected) -> Result<(), Stop> {
     let len = frame(cursor)?;
+    let start = cursor.position();
     let id = cursor.u8()?;
     match (len, id) {
         (1, 0) => Ok(()),
         (9, 1) => cursor.bytes(8).map(|_| ()),
+        (HANDSHAKE_BYTES_MIN.., 0) => match handshake_body(cursor, len, start, expected)? {
+            1 => Ok(()),
+            _ => Err(Stop::Bad(reason::BAD_STATUS)),
+        },
         _ => Err(Stop::Bad(reason::BAD_STATUS)),
     }
 }

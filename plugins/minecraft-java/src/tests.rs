@@ -79,6 +79,17 @@ fn status_polls() {
 }
 
 #[test]
+fn a_monitor_that_tries_again() {
+    // mcstatus 14.2.0, measured: where a ping is not answered well it begins anew on the same connection.
+    let again = "12002f0c3230332e302e3131332e313063dd01 09 0102b1a6e1921474e5";
+    check_hex(&again.repeat(3), "query");
+    check_hex(&format!("{STATUS}{again}"), "query");
+    // A login is no second try, and a handshake that is none stays what it is.
+    check_hex(&format!("{STATUS}0f002f093132372e302e302e3163dd02"), "!bad-status");
+    check_hex(&format!("{STATUS}0f002f083132372e302e302e3163dd01"), "!bad-handshake");
+}
+
+#[test]
 fn legacy_pings() {
     for ping in ["fe", "fe01", "fe01fa", LEGACY] {
         check_hex(ping, "query");
