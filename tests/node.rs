@@ -172,16 +172,6 @@ fn enforce_is_live_remembered_and_can_be_tried() {
     clock::wait_for(Duration::from_secs(5), || stage.jumps().filter(|jumps| jumps == &[0]))
         .expect("the jump is there and first");
 
-    // One server observes while the node enforces, and back.
-    let server = _server.uuid();
-    assert!(agent.mode(&["observe", "--server", server]).contains(server));
-    let status = agent.wait_for("observing one", Duration::from_secs(3), |status| {
-        service(status, public(25_565), "tcp").filter(|s| s["mode"] == "observe").map(|_| status.clone())
-    });
-    assert_eq!(status["mode"]["node"], "enforce");
-    agent.places.run(&["mode", "observe", "--server", "nobody"]).fails(2, &["no server `nobody`"]);
-    agent.mode(&["enforce", "--server", server]);
-
     // Tried: it goes back by itself, also out of the chain.
     agent.mode(&["observe"]);
     let said = agent.mode(&["enforce", "--try", "2s"]);
@@ -197,6 +187,15 @@ fn enforce_is_live_remembered_and_can_be_tried() {
     agent.mode(&["enforce"]);
     std::thread::sleep(Duration::from_millis(3_500));
     assert_eq!(agent.status()["mode"]["node"], "enforce");
+
+    // One server observes while the node enforces.
+    let server = _server.uuid();
+    assert!(agent.mode(&["observe", "--server", server]).contains(server));
+    let status = agent.wait_for("observing one", Duration::from_secs(3), |status| {
+        service(status, public(25_565), "tcp").filter(|s| s["mode"] == "observe").map(|_| status.clone())
+    });
+    assert_eq!(status["mode"]["node"], "enforce");
+    agent.places.run(&["mode", "observe", "--server", "nobody"]).fails(2, &["no server `nobody`"]);
     drop(agent.stop());
     stage.node(FOREIGN_GONE);
 }
@@ -469,10 +468,13 @@ fn who_attacks_with_real_connections_is_leased_and_explained() {
     let source = lease["source"].as_str().expect("an address").to_owned();
     assert!(source.starts_with("198.51.100."), "{lease}");
     assert!(lease["reason"].as_str().is_some_and(|reason| reason.contains("null-ping")), "{lease}");
-    let explained = agent.places.run(&["explain", &source, "--json"]).json(0);
-    assert_eq!(explained["standing"], "proven", "{explained:#}");
-    let leases = explained["leases_in_force"].as_array().expect("a list");
-    assert!(!leases.is_empty(), "{explained:#}");
+    // What is in force is read back from the kernel some times a second.
+    let in_force = || {
+        let explained = agent.places.run(&["explain", &source, "--json"]).json(0);
+        assert_eq!(explained["standing"], "proven", "{explained:#}");
+        explained["leases_in_force"].as_array().is_some_and(|leases| !leases.is_empty()).then_some(())
+    };
+    clock::wait_for(Duration::from_secs(2), in_force).expect("the lease is in force");
     let text = agent.places.run(&["explain", &source]);
     assert!(text.fine().contains("null-ping") && text.out.contains("seconds left"), "{}", text.out);
     drop(bots);

@@ -61,9 +61,11 @@ struct Recording {
 
 impl Recording {
     fn start(stage: &Stage) -> Self {
-        let file = stage.lab.dir().join("real.pcap");
+        // Kept below cargo's products, to look into what was called hostile.
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("real.pcap");
+        let _ = std::fs::remove_file(&file);
         let mut tcpdump = stage.lab.node().command("tcpdump");
-        // Root keeps its rights: the lab's folder belongs to it.
+        // Root keeps its rights: the folder belongs to it.
         tcpdump.args(["-Z", "root", "-i", "uplink", "-U", "-n", "-s", "0", "-w"]).arg(&file);
         let process = tcpdump.arg("tcp or udp").stderr(Stdio::null()).spawn().expect("tcpdump is installed");
         let begun = clock::wait_for(Duration::from_secs(10), || file.exists().then_some(()));
