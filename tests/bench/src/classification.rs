@@ -93,7 +93,10 @@ fn agree(
                     == (b.detail, b.reason, b.judgement, b.class, b.proof)
             });
         let name = &seat.plugin().manifest().name;
-        anyhow::ensure!(same, "{name}: the prebuilt component is another than its source: run `cargo xtask plugins`");
+        anyhow::ensure!(
+            same,
+            "{name}: the prebuilt component is another than its source: run `cargo xtask plugins`"
+        );
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ftagent_core::question::Answer;
 use ftagent_core::question::Batch;
 use ftagent_core::question::FlowRow;
+use ftagent_core::question::NoOpinion;
 use ftagent_core::question::OpinionRow;
 use ftagent_core::question::PacketRow;
 use ftagent_core::question::SourceRow;
@@ -34,12 +35,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Figure>> {
         let mut seat = plugin.seat()?;
         let mut answer = Answer::default();
         let mut cross = || seat.classify(Instant::START, &batch, &mut answer);
-        let mut copied = Vec::new();
-        let mut opinions = vec![OpinionRow::default(); batch.packets.len()];
-        let mut copy = || {
-            copy_all(&batch, &mut copied, &mut opinions);
-            Ok(())
-        };
+        let mut copy = copying(&batch);
         let samples = clock::by_turns(ROUNDS, SAMPLE, &mut [&mut cross, &mut copy])
             .map_err(|why| anyhow::anyhow!("the plugin that judges nothing gave no answer: {why:?}"))?;
         let packets = f64::from(packets);
@@ -55,17 +51,18 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Figure>> {
 }
 
 /// The copy alone, in and out: what no contract can be quicker than.
-fn copy_all(batch: &Batch, inside: &mut Vec<u8>, opinions: &mut Vec<OpinionRow>) {
-    inside.clear();
-    inside.reserve(64 * 1024);
-    for packet in &batch.packets {
-        inside.extend_from_slice(&batch.payloads[packet.payload_start as usize..][..HEAD_BYTES]);
+fn copying(batch: &Batch) -> impl FnMut() -> Result<(), NoOpinion> {
+    let bytes = size_of_val(&*batch.sources)
+        + size_of_val(&*batch.flows)
+        + size_of_val(&*batch.packets)
+        + batch.payloads.len();
+    let (outside, mut inside) = (vec![0x5a_u8; bytes], vec![0_u8; bytes]);
+    let answer = vec![OpinionRow::default(); batch.packets.len()];
+    move || {
+        inside.copy_from_slice(&outside);
+        std::hint::black_box((&mut inside, answer.clone()));
+        Ok(())
     }
-    let packets = batch.packets.clone();
-    let flows = batch.flows.clone();
-    let sources = batch.sources.clone();
-    *opinions = opinions.clone();
-    std::hint::black_box((inside, packets, flows, sources, opinions));
 }
 
 fn batch(packets: u32) -> Batch {

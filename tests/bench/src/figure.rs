@@ -31,7 +31,12 @@ pub(crate) struct Figure {
 
 impl Figure {
     /// A figure without a target.
-    pub(crate) fn new(group: &'static str, name: impl Into<String>, unit: &'static str, measured: f64) -> Self {
+    pub(crate) fn new(
+        group: &'static str,
+        name: impl Into<String>,
+        unit: &'static str,
+        measured: f64,
+    ) -> Self {
         Self {
             group,
             name: name.into(),

@@ -86,7 +86,12 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Figure>> {
             packets: 200_000,
             seconds: 2,
             packets_per_second: 100_000,
-            options: Options { block_bytes: 128 * 1024, ingress_blocks: 4, egress_blocks: 4, ..Options::default() },
+            options: Options {
+                block_bytes: 128 * 1024,
+                ingress_blocks: 4,
+                egress_blocks: 4,
+                ..Options::default()
+            },
             pause: Duration::from_millis(50),
         },
     ];
@@ -103,7 +108,12 @@ fn show(setting: &Setting, outcome: &Outcome) -> Vec<Figure> {
     let accounted = outcome.handed_in + ring_full_in + losses.sampled_away + losses.damaged;
     let silent = outcome.arrived.abs_diff(accounted);
     // What was handed to the engine and is in none of its counters.
-    let sum = counts.malformed + counts.unmatched + counts.replies + counts.genuine + counts.hostile + counts.unknown;
+    let sum = counts.malformed
+        + counts.unmatched
+        + counts.replies
+        + counts.genuine
+        + counts.hostile
+        + counts.unknown;
     let silent = silent + (outcome.handed_in + outcome.handed_out).abs_diff(sum);
     let note = format!(
         "sent {}, arrived {}, judged {}, ring full {ring_full_in}, sampled away {}, damaged {}, malformed {}, without \
@@ -131,9 +141,9 @@ fn flood(setting: &Setting, loaded: &[Arc<Plugin>]) -> anyhow::Result<Outcome> {
     let services = traffic::services(&conversations);
     let node = IpAddr::V4(traffic::SERVER);
     let bytes = snap(loaded);
-    let per_port = conversations
-        .iter()
-        .flat_map(|talk| (0..traffic::SERVERS).map(|server| (talk.port + server * 10, (bytes(talk.game) - 128) as u16)));
+    let per_port = conversations.iter().flat_map(|talk| {
+        (0..traffic::SERVERS).map(|server| (talk.port + server * 10, (bytes(talk.game) - 128) as u16))
+    });
     let plan = CapturePlan { own: vec![node], per_port: per_port.collect(), ..CapturePlan::default() };
     let options = setting.options;
     let mut capture = lab.node().within(move || {

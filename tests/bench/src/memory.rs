@@ -43,13 +43,11 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Figure>> {
     let said: Said = serde_json::from_slice(&output.stdout)?;
     let mib = |kib: u64| kib as f64 / 1024.0;
     let figure = Figure::new(GROUP, "six plugins, 1,000,000 flows seen", "MiB", mib(said.resident_kib));
-    Ok(vec![
-        figure.at_most(TARGET_MIB).note(format!(
-            "VmRSS; VmHWM {:.1} MiB; {} packets judged; engine and sandbox, without capture rings",
-            mib(said.most_kib),
-            said.judged
-        )),
-    ])
+    Ok(vec![figure.at_most(TARGET_MIB).note(format!(
+        "VmRSS; VmHWM {:.1} MiB; {} packets judged; engine and sandbox, without capture rings",
+        mib(said.most_kib),
+        said.judged
+    ))])
 }
 
 /// The child's work.
@@ -84,6 +82,7 @@ pub(crate) fn child(cache: &Path) -> anyhow::Result<()> {
 
 /// A number of `/proc/self/status`.
 pub(crate) fn field(status: &str, name: &str) -> anyhow::Result<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

@@ -71,6 +71,10 @@ fn replay(program: &Path, capture: &Path, state: &Path) -> anyhow::Result<f64> {
     let errors = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "`ftagent replay` failed: {errors}");
     let said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    anyhow::ensure!(said["packets"]["genuine"] == 1, "the packet was not judged genuine: {}", said["packets"]);
+    anyhow::ensure!(
+        said["packets"]["genuine"] == 1,
+        "the packet was not judged genuine: {}",
+        said["packets"]
+    );
     Ok(spent.as_secs_f64() * 1e3)
 }

@@ -160,7 +160,11 @@ impl Frames {
     }
 
     /// The frames of this range, `later_us` later than they were made.
-    pub(crate) fn iter(&self, range: std::ops::Range<usize>, later_us: u64) -> impl Iterator<Item = Frame<'_>> {
+    pub(crate) fn iter(
+        &self,
+        range: std::ops::Range<usize>,
+        later_us: u64,
+    ) -> impl Iterator<Item = Frame<'_>> {
         self.entries[range].iter().map(move |entry| Frame {
             at: Instant::from_micros(entry.at_us + later_us),
             link: Link::Ethernet,
@@ -239,7 +243,8 @@ pub(crate) fn forged(conversations: &[Conversation], first: u32, packets: u32, s
         let client = (address(number), 1_024 | number as u16);
         let target = (SERVER, conversation.port + server * 10);
         let mut talk = packet::Talk::new(conversation.transport, client, target);
-        let (_, packet) = talk.shake_hands().unwrap_or_else(|| (false, talk.say(true, &conversation.once[0].payload)));
+        let (_, packet) =
+            talk.shake_hands().unwrap_or_else(|| (false, talk.say(true, &conversation.once[0].payload)));
         frames.push(u64::from(number), false, snap(conversation.game), &packet);
     }
     frames
