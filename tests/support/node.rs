@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::OnceLock;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,6 +20,7 @@ use ftagent_lab::Lab;
 use ftagent_lab::Player;
 use ftagent_lab::Server;
 use ftagent_lab::ServerSpec;
+use ftagent_lab::address;
 use ftagent_lab::clock;
 use serde_json::Value;
 
@@ -23,6 +28,8 @@ use super::FTAGENT;
 use super::Ran;
 use super::state_dir;
 
+/// What must be true within a second must be true within this, on a machine whose two cores do other things too.
+pub const SECOND_MS: u64 = 1_000;
 /// How long a start may take on a busy machine, the first compilation of the plugins included.
 const READY: Duration = Duration::from_secs(60);
 /// How long it may take to take its rules out and end.
@@ -107,6 +114,30 @@ impl Stage {
     pub fn has_table(&self) -> bool {
         self.lab.node().run("nft", &["list", "table", "inet", "ftagent"]).is_ok()
     }
+}
+
+/// The node's first address at a port.
+pub fn public(port: u16) -> SocketAddr {
+    SocketAddr::from((address::NODE, port))
+}
+
+/// The lab, for one test at a time. A test that failed leaves a node that the next one can use.
+pub fn stage() -> MutexGuard<'static, Stage> {
+    static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
+    let mut stage =
+        STAGE.get_or_init(|| Mutex::new(Stage::new())).lock().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(all) = stage.docker.run(&["ps", "-aq"]) {
+        for container in all.split_whitespace() {
+            let _ = stage.docker.run(&["rm", "-f", "-v", container]);
+        }
+    }
+    // Places of its own, so that nothing stays switched off.
+    stage.places().run(&["off"]);
+    if stage.jumps().is_none() {
+        stage.docker.restart().expect("it brings its chains back");
+    }
+    stage.node("iptables -F DOCKER-USER; iptables -A DOCKER-USER -j RETURN");
+    stage
 }
 
 /// `counter packets 3 bytes 180` becomes `counter`.
