@@ -1,3 +1,5 @@
+//! Streams that may go on against datagrams that end, and any bytes at all.
+
 use proptest::prelude::*;
 
 use super::*;

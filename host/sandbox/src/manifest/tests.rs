@@ -1,3 +1,5 @@
+//! Manifests that are read, and each fault that is found in one.
+
 use super::*;
 
 const LEAST: &str = r#"

@@ -1,3 +1,5 @@
+//! Which answers of a plugin keep the contract.
+
 use super::*;
 
 /// Whether one opinion of a plugin with two reasons keeps the contract.

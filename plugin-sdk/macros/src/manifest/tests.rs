@@ -1,3 +1,5 @@
+//! Manifests that are read, and the place of each fault.
+
 use super::*;
 
 const HEADER: &str =
