@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::io::Read as _;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ use support::node::dropped;
 use support::node::java;
 use support::node::public;
 use support::node::stage;
+use support::packets::hex;
 
 /// The dead man's switch, and a second.
 const DEAD: Duration = Duration::from_secs(11);
@@ -119,6 +121,52 @@ fn a_flood_is_dropped_where_the_operator_looks_and_the_neighbour_is_unharmed() {
     running.stop().expect("it ran");
     assert!(dropped(&agent.status()) > 0);
     agent.event("attack-ends", 0, |_| true);
+}
+
+/// A player's connection: a login, then a step and its echo, twenty times a second; the longest wait for an echo.
+fn play(stage: &Stage, number: u8, to: SocketAddr, lasting: Duration) -> std::thread::JoinHandle<Duration> {
+    let namespace = stage.lab.players().path();
+    std::thread::spawn(move || {
+        ftagent_lab::namespace::move_thread(&namespace).expect("the players' namespace is there");
+        let mut stream = connect_from(address::player(number), to);
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("it is TCP");
+        let mut echoed = |bytes: &[u8]| {
+            let asked = std::time::Instant::now();
+            stream.write_all(bytes).expect("it is connected");
+            let mut answer = vec![0; bytes.len()];
+            stream.read_exact(&mut answer).expect("it is connected");
+            asked.elapsed()
+        };
+        let began = std::time::Instant::now();
+        let login = "1000fd05093132372e302e302e3163dd02 1d000b5265616c506c6179657231 00112233445566778899aabbccddeeff";
+        let mut slowest = echoed(&hex(login));
+        while began.elapsed() < lasting {
+            std::thread::sleep(Duration::from_millis(50));
+            slowest = slowest.max(echoed(&[7; 30]));
+        }
+        slowest
+    })
+}
+
+#[test]
+fn players_play_on_through_a_flood() {
+    let stage = stage();
+    let _server = stage.server(&java(public(25_565)));
+    let agent = stage.agent(&["--enforce"]);
+    agent.knows(public(25_565), "minecraft-java");
+    let players: Vec<_> =
+        (40..43).map(|n| play(&stage, n, public(25_565), Duration::from_secs(14))).collect();
+    // So long that everybody plays when it begins.
+    std::thread::sleep(Duration::from_secs(5));
+    let running = attacked(&stage, &agent);
+    for player in players {
+        let slowest = player.join().expect("it was never disconnected");
+        println!("the slowest echo took {slowest:?}");
+        assert!(slowest < Duration::from_secs(1), "a player waited {slowest:?} for an echo");
+    }
+    running.stop().expect("it ran");
+    let leases = agent.status()["firewall"]["leases"].to_string();
+    assert!(!leases.contains("192.0.2."), "{leases}");
 }
 
 /// A bot with a real connection that sends one empty frame after the other.
