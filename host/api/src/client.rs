@@ -76,7 +76,11 @@ impl Client {
             .map_err(|error| ApiError::NoAgent { path: self.path.clone(), cause: chain(&error) })
     }
 
-    async fn read<T: DeserializeOwned>(&self, route: &str, request: reqwest::RequestBuilder) -> Result<T, ApiError> {
+    async fn read<T: DeserializeOwned>(
+        &self,
+        route: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, ApiError> {
         let response = self.send(request).await?;
         if !response.status().is_success() {
             let status = response.status();

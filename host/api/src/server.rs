@@ -119,7 +119,9 @@ async fn events(State(desk): State<Desk>) -> Response {
     let lines = stream::unfold(feed, |mut feed| async move {
         let line = match feed.recv().await {
             Ok(event) => serde_json::to_string(&*event).unwrap_or_default(),
-            Err(broadcast::error::RecvError::Lagged(missed)) => format!("{{\"what\":\"missed\",\"events\":{missed}}}"),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                format!("{{\"what\":\"missed\",\"events\":{missed}}}")
+            }
             Err(broadcast::error::RecvError::Closed) => return None,
         };
         Some((Ok::<_, Infallible>(line + "\n"), feed))
