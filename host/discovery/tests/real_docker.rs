@@ -175,7 +175,7 @@ async fn servers_are_followed_within_a_second() {
     let found = watcher.sees("a neighbour on the same port", |snapshot| runs(snapshot, NEIGHBOUR.uuid)).await;
     assert_eq!(
         lines(&found, NEIGHBOUR.uuid),
-        ["203.0.113.11:25565/tcp rcon generic", "203.0.113.11:25565/udp game source-query",]
+        ["203.0.113.11:25565/tcp rcon source-query", "203.0.113.11:25565/udp game source-query",]
     );
     assert_eq!(found.findings, []);
 
