@@ -382,8 +382,8 @@ fn connected_floods() -> Vec<Flood> {
         flood("null pings", connections(25_565, &[0], 30), "minecraft-java/null-ping", "lease"),
         flood("bad handshakes", connections(25_565, &bad, 30), "minecraft-java/bad-handshake", "lease"),
         flood("ssh at fivem", connections(30_120, b"SSH-2.0-x\r\n", 30), "fivem/not-web", "lease"),
-        // Each connection says only one thing: too little to block an address for, enough to limit them together.
-        flood("null pings, once", connections(25_565, &[0], 1), "minecraft-java/null-ping", "crowd-limit"),
+        // Each connection says only one thing, but the bots connect again and again.
+        flood("null pings, once", connections(25_565, &[0], 1), "minecraft-java/null-ping", "lease"),
         flood("join flood", connections(25_565, &bytes(LOGIN), 1), "host/too-many-syns", "crowd-limit"),
     ]
 }

@@ -159,6 +159,12 @@ fn players_play_on_through_a_flood() {
     // So long that everybody plays when it begins.
     std::thread::sleep(Duration::from_secs(5));
     let running = attacked(&stage, &agent);
+    let begun = std::time::Instant::now();
+    let newcomer = play(&stage, 44, public(25_565), Duration::from_secs(3));
+    newcomer.join().expect("a new player joins and is never disconnected");
+    let joined = begun.elapsed().saturating_sub(Duration::from_secs(3));
+    println!("a new player joined within {joined:?}");
+    assert!(joined < Duration::from_secs(8), "a new player needed {joined:?} to join");
     for player in players {
         let slowest = player.join().expect("it was never disconnected");
         println!("the slowest echo took {slowest:?}");

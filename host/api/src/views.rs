@@ -30,8 +30,8 @@ impl std::fmt::Display for Mode {
 /// A change of mode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModeChange {
-    /// What to change to.
-    pub mode: Mode,
+    /// What to change to; none lets a server follow the node again.
+    pub mode: Option<Mode>,
     /// One server only; none for the whole node.
     pub server: Option<String>,
     /// Go back after so many seconds unless confirmed by the same change without this.

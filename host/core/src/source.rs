@@ -50,10 +50,29 @@ pub(crate) struct Source {
     in_second: [u16; 6],
     pub(crate) lane_round: u32,
     pub(crate) leased_at: Option<Instant>,
+    /// Proven flows that turned hostile since that second; [`Self::turned_hostile`] counts.
+    hostile_flows: u32,
+    hostile_since: u32,
     pub(crate) reasons: ReasonCounts,
 }
 
+/// Flows that turned hostile are forgotten after so many seconds.
+const HOSTILE_FLOWS_SECONDS: u32 = 60;
+
 impl Source {
+    /// One more proven flow turned hostile.
+    pub(crate) fn turned_hostile(&mut self, second: u32) {
+        if second.saturating_sub(self.hostile_since) > HOSTILE_FLOWS_SECONDS {
+            (self.hostile_since, self.hostile_flows) = (second, 0);
+        }
+        self.hostile_flows = self.hostile_flows.saturating_add(1);
+    }
+
+    /// How many did so lately.
+    pub(crate) const fn hostile_flows(&self) -> u32 {
+        self.hostile_flows
+    }
+
     /// Counts packets of a class and says how many there are in this second.
     pub(crate) fn in_second(&mut self, second: u32, class: Class, weight: u32) -> u32 {
         if self.second != second {

@@ -295,7 +295,7 @@ impl Agent {
             Request::Mode { change, reply } => {
                 let known = |server: &String| self.snapshot.services.iter().any(|s| *s.server == **server);
                 let changed = match &change.server {
-                    Some(server) if !known(server) => {
+                    Some(server) if change.mode.is_some() && !known(server) => {
                         Err(format!("no server `{server}`; `ftagent services` lists them"))
                     }
                     _ => self.modes.change(&change),

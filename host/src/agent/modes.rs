@@ -48,19 +48,25 @@ impl Modes {
 
     /// Changes it and remembers that; the same change without a time confirms a tried one.
     pub(crate) fn change(&mut self, change: &ModeChange) -> Result<(), String> {
-        match (&change.server, change.try_seconds) {
-            (Some(_), Some(_)) => return Err("--try is for the whole node; leave out --server".to_owned()),
-            (Some(server), None) => {
-                self.remembered.servers.insert(server.clone(), change.mode);
+        match (&change.server, change.mode, change.try_seconds) {
+            (Some(_), _, Some(_)) => return Err("--try is for the whole node; leave out --server".to_owned()),
+            (None, None, _) => return Err("`follow` is for one server; name it with --server".to_owned()),
+            (Some(server), Some(mode), None) => {
+                self.remembered.servers.insert(server.clone(), mode);
             }
-            (None, None) => {
-                self.remembered.mode = change.mode;
+            (Some(server), None, None) => {
+                if self.remembered.servers.remove(server).is_none() {
+                    return Err(format!("server `{server}` has no mode of its own"));
+                }
+            }
+            (None, Some(mode), None) => {
+                self.remembered.mode = mode;
                 self.remembered.reverts = None;
             }
-            (None, Some(seconds)) => {
+            (None, Some(mode), Some(seconds)) => {
                 let before = self.remembered.reverts.map_or(self.remembered.mode, |(_, before)| before);
                 self.remembered.reverts = Some((state::unix_seconds().saturating_add(seconds), before));
-                self.remembered.mode = change.mode;
+                self.remembered.mode = mode;
             }
         }
         self.remembered
@@ -92,8 +98,8 @@ impl Modes {
 mod tests {
     use super::*;
 
-    fn change(mode: Mode, server: Option<&str>, try_seconds: Option<u64>) -> ModeChange {
-        ModeChange { mode, server: server.map(str::to_owned), try_seconds }
+    fn change(mode: impl Into<Option<Mode>>, server: Option<&str>, try_seconds: Option<u64>) -> ModeChange {
+        ModeChange { mode: mode.into(), server: server.map(str::to_owned), try_seconds }
     }
 
     fn modes(dir: &std::path::Path) -> Modes {
@@ -111,6 +117,18 @@ mod tests {
         assert_eq!(second.node(), Mode::Enforce);
         assert_eq!(second.of("lobby"), Mode::Observe);
         assert_eq!(second.of("other"), Mode::Enforce);
+    }
+
+    #[test]
+    fn a_server_can_follow_the_node_again() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut modes = modes(dir.path());
+        modes.change(&change(Mode::Enforce, Some("lobby"), None)).expect("writable");
+        assert_eq!(modes.of("lobby"), Mode::Enforce);
+        modes.change(&change(None, Some("lobby"), None)).expect("writable");
+        assert_eq!(modes.of("lobby"), Mode::Observe);
+        assert!(modes.change(&change(None, Some("lobby"), None)).is_err(), "it has none any more");
+        assert!(modes.change(&change(None, None, None)).is_err(), "the node follows nobody");
     }
 
     #[test]

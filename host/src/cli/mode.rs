@@ -7,12 +7,16 @@ use super::Places;
 use super::print;
 use crate::exit::Outcome;
 
+/// A mode, or none of one's own.
+#[derive(Clone, Copy, Debug)]
+struct Word(Option<Mode>);
+
 /// What to change to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// `observe` counts what would be dropped, `enforce` drops it
-    #[arg(value_parser = mode)]
-    mode: Mode,
+    /// `observe` counts what would be dropped, `enforce` drops it, `follow` ends a server's own mode
+    #[arg(value_parser = word)]
+    mode: Word,
     /// This server only
     #[arg(long, value_name = "SERVER")]
     server: Option<String>,
@@ -23,23 +27,24 @@ pub(crate) struct Args {
 
 /// Changes the running agent's mode.
 pub(crate) fn run(places: &Places, args: &Args) -> Outcome {
-    let change = ModeChange { mode: args.mode, server: args.server.clone(), try_seconds: args.try_seconds };
+    let change = ModeChange { mode: args.mode.0, server: args.server.clone(), try_seconds: args.try_seconds };
     let view = super::status::ask(places, async |client| client.set_mode(&change).await)?;
     let mut text = format!("{} mode\n", view.node);
     for (server, mode) in &view.servers {
         text += &format!("  {server}: {mode}\n");
     }
     if let Some(seconds) = view.reverts_in_seconds {
-        text += &format!("goes back in {seconds} s unless confirmed with `ftagent mode {}`\n", args.mode);
+        text += &format!("goes back in {seconds} s unless confirmed with `ftagent mode {}`\n", view.node);
     }
     print::text(&text)
 }
 
-fn mode(text: &str) -> Result<Mode, String> {
+fn word(text: &str) -> Result<Word, String> {
     match text {
-        "observe" => Ok(Mode::Observe),
-        "enforce" => Ok(Mode::Enforce),
-        _ => Err("the modes are `observe` and `enforce`".to_owned()),
+        "observe" => Ok(Word(Some(Mode::Observe))),
+        "enforce" => Ok(Word(Some(Mode::Enforce))),
+        "follow" => Ok(Word(None)),
+        _ => Err("the modes are `observe` and `enforce`; `follow` ends a server's own".to_owned()),
     }
 }
 

@@ -287,11 +287,15 @@ impl Engine {
     }
 
     fn maybe_lease(&mut self, waiting: &Waiting, why: Why, effects: &mut Effects) {
-        let (Some(entry), Some(source)) =
-            (self.flows.get(waiting.flow), self.sources.get_mut(waiting.source))
+        let (Some(flow), Some(source)) =
+            (self.flows.get_mut(waiting.flow), self.sources.get_mut(waiting.source))
         else {
             return;
         };
+        if flow.standing.now() >= Standing::Proven && !std::mem::replace(&mut flow.turned_hostile, true) {
+            source.turned_hostile(second_of(waiting.at));
+        }
+        let Some(entry) = self.flows.get(waiting.flow) else { return };
         let due = |source: &Source| {
             source.leased_at.is_none_or(|last| waiting.at.millis_since(last) >= attack::RENEW_MS)
         };

@@ -135,6 +135,8 @@ pub(crate) struct Flow {
     pub(crate) play_seconds: u8,
     /// The same, but only those in peace.
     pub(crate) peaceful_play_seconds: u8,
+    /// It was proven and then sent something hostile; its source knows.
+    pub(crate) turned_hostile: bool,
     pub(crate) unasked_seconds: u8,
     pub(crate) client_seconds: u8,
     in_second: u32,
@@ -177,6 +179,7 @@ impl Flow {
             verdict: Verdict::Pass,
             play_seconds: 0,
             peaceful_play_seconds: 0,
+            turned_hostile: false,
             unasked_seconds: 0,
             client_seconds: 0,
             play_second: 0,
