@@ -5,6 +5,9 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -20,6 +23,15 @@ use nix::sys::socket::MsgFlags;
 use nix::sys::socket::SockFlag;
 use nix::sys::socket::SockProtocol;
 use nix::sys::socket::SockType;
+
+/// Floods fill the queue that a processor keeps for all namespaces together, and what then arrives too much is lost.
+/// Each test therefore has the machine to itself.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    // A test that failed while it held the machine leaves nothing behind that the next one could see.
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A packet as it arrived: everything from the IP header on.
 type Packet = Vec<u8>;
@@ -110,6 +122,7 @@ fn check(lab: &Lab, target: SocketAddr, vector: Vector, protocol: u8, shape: imp
 /// Every vector that needs no connection, and what its packets must look like after the IP header.
 #[test]
 fn packets_look_as_described() {
+    let _alone = alone();
     let lab = Lab::new().expect("a lab");
     let magic = b"\x00\xff\xff\x00\xfe\xfe\xfe\xfe\xfd\xfd\xfd\xfd\x12\x34\x56\x78";
     for node in [IpAddr::from(address::NODE), IpAddr::from(address::NODE_V6)] {
@@ -151,6 +164,7 @@ fn packets_look_as_described() {
 
 #[test]
 fn sources_are_as_asked_for() {
+    let _alone = alone();
     let lab = Lab::new().expect("a lab");
     let target = SocketAddr::from((address::NODE, 19132));
     let tap = tap(&lab);
@@ -168,6 +182,7 @@ fn sources_are_as_asked_for() {
 
 #[test]
 fn each_bound_ends_an_attack() {
+    let _alone = alone();
     let lab = Lab::new().expect("a lab");
     let target = SocketAddr::from((address::NODE, 19132));
     let attack = Attack::new(Vector::EmptyUdp, target);
@@ -184,6 +199,7 @@ fn each_bound_ends_an_attack() {
 
 #[test]
 fn bots_open_real_connections_and_say_their_words() {
+    let _alone = alone();
     let lab = Lab::new().expect("a lab");
     let target = SocketAddr::from((address::NODE, 25565));
     let listener =
@@ -219,6 +235,7 @@ fn bots_open_real_connections_and_say_their_words() {
 /// The rate that the demo's heaviest phase needs. Run with `--release`; a build without optimisation is let off.
 #[test]
 fn udp_floods_reach_a_hundred_thousand_packets_a_second() {
+    let _alone = alone();
     let lab = Lab::new().expect("a lab");
     let meter = Meter::install(&lab.node().path()).expect("a meter");
     let target = SocketAddr::from((address::NODE, 19132));
