@@ -24,6 +24,8 @@ struct Shape {
     #[serde(default)]
     bytes: Vec<BytesAt>,
     tcp_flags: Option<MaskedFlags>,
+    #[serde(default)]
+    without_options: bool,
     source_port: Option<u16>,
 }
 
@@ -59,7 +61,7 @@ pub fn shapes_beyond_the_judge(plugin: &Plugin) -> Vec<(String, Vec<u8>)> {
     for shape in &manifest.shapes {
         for filling in [0x00, 0xff, 0x55, 0xaa, 0x01, 0xfe] {
             let (packet, shown) = match &shape.tcp_flags {
-                Some(flags) => segment(flags, filling),
+                Some(flags) => segment(flags, shape.without_options, filling),
                 None => datagram(shape, filling),
             };
             let judged = packet.judge(plugin);
@@ -71,9 +73,10 @@ pub fn shapes_beyond_the_judge(plugin: &Plugin) -> Vec<(String, Vec<u8>)> {
     beyond
 }
 
-fn segment(flags: &MaskedFlags, filling: u8) -> (Conversation, Vec<u8>) {
+fn segment(flags: &MaskedFlags, without_options: bool, filling: u8) -> (Conversation, Vec<u8>) {
     let flags = flags.value | filling & !flags.mask;
-    let packet = Conversation::tcp_without_handshake(25_565).control(true, TcpFlags(flags), TcpOptions::MSS);
+    let options = if without_options { TcpOptions(0) } else { TcpOptions::MSS };
+    let packet = Conversation::tcp_without_handshake(25_565).control(true, TcpFlags(flags), options);
     (packet, vec![flags])
 }
 
