@@ -15,9 +15,6 @@ const SUITES: [&str; 3] = ["trixie-backports", "forky", "sid"];
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// The mirror of a machine whose own one is a snapshot from before this compiler.
-const CURRENT_MIRROR: &str = "http://deb.debian.org/debian";
-
 /// The folder `library` of the sources of this compiler version, fetched if it is not there yet.
 pub(super) fn library(scratch: &Path, rustc: &str) -> anyhow::Result<PathBuf> {
     let folder = scratch.join(format!("rust-src-{rustc}"));
@@ -64,9 +61,6 @@ fn mirrors(sources: &str) -> Vec<String> {
         if is_address && is_debian && !mirrors.iter().any(|known| known == address) {
             mirrors.push(address.to_owned());
         }
-    }
-    if !mirrors.iter().any(|known| known == CURRENT_MIRROR) {
-        mirrors.push(CURRENT_MIRROR.to_owned());
     }
     mirrors
 }
@@ -144,18 +138,15 @@ mod tests {
 
     #[test]
     fn mirrors_are_debian_archives_of_either_form() {
-        let deb822 = "Types: deb\n# http://snapshot.debian.org/archive/debian/1\nURIs: http://m.example/debian\n\
+        let deb822 = "Types: deb\n# http://snapshot.example/archive/debian/1\nURIs: http://m.example/debian\n\
                       Suites: bookworm\n\nURIs: http://m.example/debian-security\n";
-        assert_eq!(mirrors(deb822), ["http://m.example/debian", CURRENT_MIRROR]);
+        assert_eq!(mirrors(deb822), ["http://m.example/debian"]);
         let one_line =
             "deb [arch=amd64] https://m.example/debian/ bookworm main\ndeb https://x.example/apt a b\n";
-        assert_eq!(mirrors(one_line), ["https://m.example/debian", CURRENT_MIRROR]);
+        assert_eq!(mirrors(one_line), ["https://m.example/debian"]);
         let snapshot = "URIs: http://snapshot.example/archive/debian/20250520T000000Z\n";
-        assert_eq!(
-            mirrors(snapshot),
-            ["http://snapshot.example/archive/debian/20250520T000000Z", CURRENT_MIRROR]
-        );
-        assert_eq!(mirrors(""), [CURRENT_MIRROR]);
+        assert_eq!(mirrors(snapshot), ["http://snapshot.example/archive/debian/20250520T000000Z"]);
+        assert!(mirrors("").is_empty());
     }
 
     #[test]
