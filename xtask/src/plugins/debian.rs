@@ -49,7 +49,7 @@ fn own_sources() -> String {
     files.iter().flat_map(std::fs::read_to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Archives that hold Debian itself, out of apt sources of either form; the current one last.
+/// Archives that hold Debian itself, out of apt sources of either form.
 fn mirrors(sources: &str) -> Vec<String> {
     let mut mirrors: Vec<String> = Vec::new();
     let lines = sources.lines().filter(|line| !line.trim_start().starts_with('#'));
