@@ -101,7 +101,7 @@ fn without_configuration_it_finds_the_node_and_changes_no_foreign_rule() {
     let meter = _server.meter().expect("a meter");
     let begun = clock::now_ms();
     sent.run(&stage.lab).expect("an attack");
-    agent.event("attack-begins", begun, |_| true);
+    agent.event("incident-opened", begun, |_| true);
     let arrived = meter.read().expect("counters");
     assert_eq!(arrived.attackers, 2_000, "observing drops nothing");
     assert_as_before(&stage.rules(true), &before);

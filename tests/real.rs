@@ -145,7 +145,7 @@ fn play(stage: &Stage, clients: &Clients) -> PathBuf {
     assert_eq!(status["reasons"], serde_json::json!({}));
     assert_eq!(dropped(&status), 0, "nothing of the players was dropped");
     assert_eq!(status["firewall"]["leases"], Value::Array(Vec::new()));
-    assert!(agent.events("attack-begins", 0).is_empty(), "nobody attacked");
+    assert!(agent.events("incident-opened", 0).is_empty(), "nobody attacked");
     let settled =
         |port, protocol| number(service(&status, public(port), protocol).expect("known"), "players");
     assert_eq!(settled(JAVA, "tcp"), 3, "three play Java");

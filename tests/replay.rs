@@ -395,7 +395,7 @@ fn floods() -> Vec<Flood> {
 /// Reasons for which attacks began.
 fn attacks(report: &Value) -> Vec<&str> {
     let notices = report["notices"].as_array().into_iter().flatten().map(|notice| &notice["notice"]);
-    let begins = notices.filter(|notice| notice["what"] == "attack-begins");
+    let begins = notices.filter(|notice| notice["what"] == "incident-opened");
     begins.filter_map(|notice| notice["reason"].as_str()).collect()
 }
 

@@ -120,7 +120,7 @@ fn a_flood_is_dropped_where_the_operator_looks_and_the_neighbour_is_unharmed() {
     assert_eq!(meter_beside.read().expect("counters").attackers, some.packets);
     running.stop().expect("it ran");
     assert!(dropped(&agent.status()) > 0);
-    agent.event("attack-ends", 0, |_| true);
+    agent.event("incident-closed", 0, |_| true);
 }
 
 /// A player's connection: a login, then a step and its echo, twenty times a second; the longest wait for an echo.

@@ -138,7 +138,7 @@ fn play(args: &Args, clients: &Clients, progress: &Progress) -> anyhow::Result<R
     }
     progress.say("the attack is over; waiting for its measures to end");
     let over_ms = clock::now_ms();
-    clock::wait_for(AFTER, || agent.said("attack-ends", over_ms).then_some(()));
+    clock::wait_for(AFTER, || agent.said("incident-closed", over_ms).then_some(()));
     report.timeline = agent.timeline(&report.defended);
     report.judge(&agent, over_ms);
     agent.end()?;

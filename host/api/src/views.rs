@@ -158,7 +158,7 @@ pub struct Status {
 pub struct Event {
     /// Milliseconds of CLOCK_MONOTONIC, so that events can be compared with other measurements on the node.
     pub at_ms: u64,
-    /// `first-hostile`, `attack-begins`, `attack-ends`, `first-drop`, `lease`, `lease-ends`, `mode`, `plugin`,
+    /// `first-hostile`, `incident-opened`, `incident-closed`, `first-drop`, `lease`, `lease-ends`, `mode`, `plugin`,
     /// `services`, `problem`.
     pub what: String,
     /// What it is about.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::incident::Incident;
 use crate::manifest::Shape;
 use crate::service::ServiceKey;
 use crate::time::Instant;
@@ -28,6 +29,8 @@ pub enum Scope {
 pub struct Lease {
     /// Who.
     pub source: IpAddr,
+    /// How much of the address counts: 32 and 128 for one address; less where many leases of one network are merged.
+    pub prefix_bits: u8,
     /// Where.
     pub scope: Scope,
     /// For how long.
@@ -73,6 +76,54 @@ pub struct ShapeDrop {
     pub service: ServiceKey,
     /// The shape.
     pub shape: Shape,
+    /// Count only: a shape that was found, not declared, must first show what it hits.
+    pub trial: bool,
+    /// For how long.
+    pub for_ms: u32,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// Strangers pass at their second try: the same addresses and ports asking again after a moment, as TCP and RakNet
+/// clients do and forged sources do not. Of TCP it concerns SYNs only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecondTry {
+    /// The service.
+    pub service: ServiceKey,
+    /// A try sooner than this after the first is none.
+    pub after_ms: u32,
+    /// Nor one later than this.
+    pub within_ms: u32,
+    /// For how long.
+    pub for_ms: u32,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// A limit on strangers by hashed source address: a bounded number of buckets that forged sources cannot fill up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketLimit {
+    /// The service.
+    pub service: ServiceKey,
+    /// What all sources of one bucket may send together.
+    pub packets_per_second: u32,
+    /// How many at once.
+    pub burst: u32,
+    /// For how long.
+    pub for_ms: u32,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// The kernel answers SYNs for the server and hands over completed handshakes only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SynProxy {
+    /// The service; TCP.
+    pub service: ServiceKey,
+    /// Maximum segment size that is announced for the server.
+    pub segment_bytes: u16,
+    /// Window scale that is announced for the server.
+    pub window_scale: u8,
     /// For how long.
     pub for_ms: u32,
     /// Why.
@@ -85,10 +136,12 @@ pub struct ShapeDrop {
 pub enum Notice {
     /// The first hostile opinion at a service since it was last calm.
     FirstHostile { service: ServiceKey, source: IpAddr, reason: Arc<str> },
-    /// A service is under attack.
-    AttackBegins { service: ServiceKey, reason: Arc<str>, packets_per_second: u64 },
+    /// An attack has begun.
+    IncidentOpened(Arc<Incident>),
+    /// More is known of it.
+    IncidentChanged(Arc<Incident>),
     /// It is over.
-    AttackEnds { service: ServiceKey, lasted_ms: u64 },
+    IncidentClosed(Arc<Incident>),
 }
 
 /// One thing that the engine asks of the world.
@@ -103,6 +156,12 @@ pub enum Effect {
     CrowdLimit(CrowdLimit),
     /// Drop a shape at a service.
     ShapeDrop(ShapeDrop),
+    /// Let strangers pass at their second try.
+    SecondTry(SecondTry),
+    /// Limit strangers by hashed source.
+    BucketLimit(BucketLimit),
+    /// Let the kernel answer SYNs.
+    SynProxy(SynProxy),
     /// Tell people.
     Notice(Notice),
 }

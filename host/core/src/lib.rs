@@ -13,6 +13,7 @@ mod flow;
 pub mod frame;
 pub mod game;
 mod hash;
+pub mod incident;
 mod judge;
 pub mod limits;
 pub mod manifest;
@@ -26,6 +27,7 @@ mod source;
 mod standing;
 mod stream;
 mod table;
+pub mod tally;
 pub mod time;
 pub mod wire;
 

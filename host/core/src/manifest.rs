@@ -91,6 +91,10 @@ pub struct Shape {
     pub without_options: bool,
     /// The client's port.
     pub source_port: Option<u16>,
+    /// Bounds of the time to live or hop limit.
+    pub ttl: Option<RangeInclusive<u8>>,
+    /// TCP window as sent.
+    pub window: Option<u16>,
 }
 
 /// A shape that stands for an `impossible` reason.

@@ -87,8 +87,12 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::CrowdLimit(_) => "crowd",
         Effect::ShapeDrop(_) => "shape",
         Effect::Notice(Notice::FirstHostile { .. }) => "first-hostile",
-        Effect::Notice(Notice::AttackBegins { .. }) => "begins",
-        Effect::Notice(Notice::AttackEnds { .. }) => "ends",
+        Effect::SecondTry(_) => "second-try",
+        Effect::BucketLimit(_) => "bucket",
+        Effect::SynProxy(_) => "syn-proxy",
+        Effect::Notice(Notice::IncidentOpened(_)) => "begins",
+        Effect::Notice(Notice::IncidentChanged(_)) => "changed",
+        Effect::Notice(Notice::IncidentClosed(_)) => "ends",
     }
 }
 
@@ -267,11 +271,11 @@ fn half_open_connections_are_an_attack_of_strangers() {
         stage.send(&support::tcp(1_000 + u64::from(number), from, SERVICE, (SYN, number, 0), b""));
     }
     stage.rest(2_100);
-    let Some((_, Effect::Notice(Notice::AttackBegins { reason, .. }))) = stage.of("begins").first().copied()
+    let Some((_, Effect::Notice(Notice::IncidentOpened(incident)))) = stage.of("begins").first().copied()
     else {
         panic!("an attack begins")
     };
-    assert_eq!(&**reason, "host/too-many-syns");
+    assert_eq!(&*incident.reason, "host/too-many-syns");
     assert!(stage.kinds().contains("crowd") && stage.of("lease").is_empty());
 }
 

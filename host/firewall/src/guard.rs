@@ -97,7 +97,7 @@ mod tests {
         let own = if source.is_ipv4() { "203.0.113.10" } else { "2001:db8:1::10" };
         let service = ServiceKey { ip: own.parse().unwrap(), port: 7, transport: Transport::Udp };
         let scope = if node { Scope::Node } else { Scope::Service(service) };
-        Effect::Lease(Lease { source, scope, for_ms: 60_000, reason: "test/test".into() })
+        Effect::Lease(Lease { source, prefix_bits: 128, scope, for_ms: 60_000, reason: "test/test".into() })
     }
 
     /// Sources near the guarded networks, so that both answers occur.

@@ -138,6 +138,8 @@ mod tests {
             tcp_flags: None,
             without_options: false,
             source_port: None,
+            ttl: None,
+            window: None,
         }
     }
 

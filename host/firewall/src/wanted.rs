@@ -196,7 +196,7 @@ impl Wanted {
             Effect::Lane(lane) => self.lane(now, lane),
             Effect::CrowdLimit(limit) => self.crowd_limit(now, limit),
             Effect::ShapeDrop(shape) => self.shape_drop(now, shape),
-            Effect::Notice(_) => (),
+            Effect::SecondTry(_) | Effect::BucketLimit(_) | Effect::SynProxy(_) | Effect::Notice(_) => (),
         }
     }
 
@@ -417,7 +417,7 @@ mod tests {
 
     fn lease(source: &str, for_ms: u32) -> Effect {
         let (source, scope) = (source.parse().unwrap(), Scope::Service(service()));
-        Effect::Lease(Lease { source, scope, for_ms, reason: "test/test".into() })
+        Effect::Lease(Lease { source, prefix_bits: 128, scope, for_ms, reason: "test/test".into() })
     }
 
     fn limit(packets_per_second: u32, for_ms: u32) -> Effect {
@@ -477,6 +477,7 @@ mod tests {
     fn ipv6_is_blocked_by_its_64() {
         let effect = Lease {
             source: "2001:db8::1:2:3:4".parse().unwrap(),
+            prefix_bits: 128,
             scope: Scope::Node,
             for_ms: 1_000,
             reason: "test/test".into(),

@@ -27,7 +27,7 @@ use rig::services;
 use rig::udp;
 
 fn lease(source: IpAddr, scope: Scope, for_ms: u32) -> Effect {
-    Effect::Lease(Lease { source, scope, for_ms, reason: "test/test".into() })
+    Effect::Lease(Lease { source, prefix_bits: 128, scope, for_ms, reason: "test/test".into() })
 }
 
 fn open(rig: &Rig, mode: Mode, path: Path) -> Wall {
@@ -211,9 +211,16 @@ fn shapes_are_dropped_and_other_packets_are_not() {
                 tcp_flags,
                 without_options,
                 source_port,
+                ttl: None,
+                window: None,
             };
-            let drop =
-                ShapeDrop { service: udp(at.server), shape, for_ms: 2_000, reason: "test/shape".into() };
+            let drop = ShapeDrop {
+                service: udp(at.server),
+                shape,
+                trial: false,
+                for_ms: 2_000,
+                reason: "test/shape".into(),
+            };
             wall.apply(rig.now(), &[Effect::ShapeDrop(drop)]).unwrap();
             let check = |payload: &[u8], passed: usize| {
                 let got = rig::delivered_of(&stranger, at.server, &server, 10, payload);

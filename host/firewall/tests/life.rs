@@ -37,6 +37,7 @@ impl Scene {
         let at = addresses(false);
         let lease = Lease {
             source: at.attacker,
+            prefix_bits: 128,
             scope: Scope::Service(udp(at.server)),
             for_ms: 600_000,
             reason: "test/test".into(),

@@ -276,7 +276,16 @@ fn shape_of(table: &mut Table<'_, '_>, faults: &mut Faults<'_>) -> Shape {
         faults.note(table.span(), "this shape would match every packet");
     }
     let transport = transport.unwrap_or(Transport::Udp);
-    Shape { transport, payload_bytes, bytes, tcp_flags, without_options, source_port }
+    Shape {
+        transport,
+        payload_bytes,
+        bytes,
+        tcp_flags,
+        without_options,
+        source_port,
+        ttl: None,
+        window: None,
+    }
 }
 
 fn bounds_of(mut table: Table<'_, '_>, faults: &mut Faults<'_>) -> RangeInclusive<u16> {

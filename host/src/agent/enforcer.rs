@@ -14,6 +14,8 @@ use std::time::Duration;
 use ftagent_core::effect::Effect;
 use ftagent_core::effect::Notice;
 use ftagent_core::effect::Scope;
+use ftagent_core::incident::Incident;
+use ftagent_core::incident::Target;
 use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Services;
 use ftagent_core::time::Instant;
@@ -148,17 +150,19 @@ impl Enforcer {
                 "first-hostile",
                 json!({ "service": service.to_string(), "source": source, "reason": reason }),
             ),
-            Notice::AttackBegins { service, reason, packets_per_second } => {
-                let before = self.dropped.get(service).copied().unwrap_or(0);
-                self.awaiting_drop.insert(*service, before);
-                let rate = packets_per_second;
-                let about =
-                    json!({ "service": service.to_string(), "reason": reason, "packets_per_second": rate });
-                ("attack-begins", about)
+            Notice::IncidentOpened(incident) => {
+                if let Target::Service(service) = incident.target {
+                    let before = self.dropped.get(&service).copied().unwrap_or(0);
+                    self.awaiting_drop.insert(service, before);
+                }
+                ("incident-opened", about(incident))
             }
-            Notice::AttackEnds { service, lasted_ms } => {
-                self.awaiting_drop.remove(service);
-                ("attack-ends", json!({ "service": service.to_string(), "lasted_ms": lasted_ms }))
+            Notice::IncidentChanged(incident) => ("incident-changed", about(incident)),
+            Notice::IncidentClosed(incident) => {
+                if let Target::Service(service) = incident.target {
+                    self.awaiting_drop.remove(&service);
+                }
+                ("incident-closed", about(incident))
             }
         };
         tracing::info!("{what} {about}");
@@ -209,6 +213,18 @@ impl Enforcer {
     }
 }
 
+/// An incident as events carry it: `service` names what is attacked as people write it.
+fn about(incident: &Incident) -> Value {
+    let lasted_ms = incident.changed_at.millis_since(incident.opened_at);
+    json!({
+        "service": incident.target.to_string(),
+        "reason": incident.reason,
+        "packets_per_second": incident.peak_pps,
+        "lasted_ms": lasted_ms,
+        "incident": incident,
+    })
+}
+
 /// The service that an effect is about, if it is about one.
 fn place(effect: &Effect) -> Option<ServiceKey> {
     match effect {
@@ -219,6 +235,9 @@ fn place(effect: &Effect) -> Option<ServiceKey> {
         Effect::Lane(lane) => Some(lane.service),
         Effect::CrowdLimit(limit) => Some(limit.service),
         Effect::ShapeDrop(drop) => Some(drop.service),
+        Effect::SecondTry(tries) => Some(tries.service),
+        Effect::BucketLimit(limit) => Some(limit.service),
+        Effect::SynProxy(proxy) => Some(proxy.service),
         Effect::Notice(_) => None,
     }
 }

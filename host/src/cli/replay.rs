@@ -229,6 +229,9 @@ fn measure(effect: &Effect) -> Option<Measure> {
         }
         Effect::CrowdLimit(limit) => measure("crowd-limit", limit.service.to_string(), None, &limit.reason),
         Effect::ShapeDrop(drop) => measure("shape-drop", drop.service.to_string(), None, &drop.reason),
+        Effect::SecondTry(tries) => measure("second-try", tries.service.to_string(), None, &tries.reason),
+        Effect::BucketLimit(limit) => measure("bucket-limit", limit.service.to_string(), None, &limit.reason),
+        Effect::SynProxy(proxy) => measure("syn-proxy", proxy.service.to_string(), None, &proxy.reason),
         Effect::Lane(_) | Effect::Notice(_) => None,
     }
 }

@@ -108,11 +108,11 @@ impl Agent {
         }
         let words = [
             ("first-hostile", "first hostile opinion"),
-            ("attack-begins", "ftagent: an attack begins"),
+            ("incident-opened", "ftagent: an attack begins"),
             ("first-drop", "ftagent: first drop"),
             ("lease", "ftagent: a source is blocked"),
             ("lease-ends", "ftagent: a block ends"),
-            ("attack-ends", "ftagent: the attack is over"),
+            ("incident-closed", "ftagent: the attack is over"),
             ("firewall", "ftagent: firewall"),
             ("problem", "ftagent: problem"),
         ];

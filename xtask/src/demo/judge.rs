@@ -40,7 +40,7 @@ impl Report {
         let early = drops("above").map_or(0, |outcome| outcome.early_dropped);
         let says = "above it the early hook drops".to_owned();
         checks.push(check(says, early > 0, format!("{early} packets")));
-        let ends = agent.said("attack-ends", over_ms);
+        let ends = agent.said("incident-closed", over_ms);
         let says = "the defence ends with the attack".to_owned();
         checks.push(check(says, ends, if ends { "it said so" } else { "it did not say so" }.to_owned()));
         self.passed = checks.iter().all(|check| check.holds);

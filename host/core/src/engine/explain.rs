@@ -108,6 +108,9 @@ impl Engine {
             Effect::Lane(lane) => lane.source == source,
             Effect::CrowdLimit(limit) => at_service(&limit.service),
             Effect::ShapeDrop(drop) => at_service(&drop.service),
+            Effect::SecondTry(tries) => at_service(&tries.service),
+            Effect::BucketLimit(limit) => at_service(&limit.service),
+            Effect::SynProxy(proxy) => at_service(&proxy.service),
             Effect::Notice(_) => false,
         };
         self.log.iter().filter(|(_, effect)| concerns(effect)).cloned().collect()

@@ -10,7 +10,9 @@
 //! ```
 
 mod explain;
+mod incidents;
 mod intake;
+mod measures;
 mod report;
 mod settle;
 mod steps;
@@ -103,6 +105,8 @@ pub struct Engine {
     lanes_at: Instant,
     /// Lanes asked for outside of a round, in this step.
     lanes_in_step: u32,
+    /// Incidents opened so far; the number of the last.
+    incidents: u64,
     ledger: Ledger,
     log: VecDeque<(Instant, Effect)>,
     now: Instant,
@@ -132,6 +136,7 @@ impl Engine {
             lane_round: 0,
             lanes_at: Instant::START,
             lanes_in_step: 0,
+            incidents: 0,
             ledger: Ledger::default(),
             log: VecDeque::new(),
             now: Instant::START,

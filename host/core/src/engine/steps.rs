@@ -1,9 +1,12 @@
 //! What happens by the passing of time, in steps of 100 ms of packet time: ends of attacks, renewals, lanes.
 
+use std::sync::Arc;
+
 use super::Engine;
 use crate::effect::Effect;
 use crate::effect::Effects;
 use crate::effect::Notice;
+use crate::incident::Incident;
 use crate::judge::attack;
 use crate::judge::lane;
 use crate::limits;
@@ -66,10 +69,15 @@ impl Engine {
             return;
         };
         if attack.over(at, &site.gauge) {
-            let lasted_ms = at.millis_since(attack.began);
+            let closed = Incident {
+                changed_at: at,
+                closed_at: Some(at),
+                players: site.settled,
+                ..(*attack.incident).clone()
+            };
             site.attack = None;
             site.gauge.freeze(at);
-            let notice = Notice::AttackEnds { service: site.key(), lasted_ms };
+            let notice = Notice::IncidentClosed(Arc::new(closed));
             self.ask(at, Effect::Notice(notice), effects);
         } else if attack.renews(at) {
             self.ask_measures(number, at, effects);

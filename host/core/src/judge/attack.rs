@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::level::Dim;
 use super::level::Gauge;
 use crate::effect::CrowdLimit;
+use crate::incident::Incident;
 use crate::service::ServiceKey;
 use crate::time::Instant;
 
@@ -31,12 +32,23 @@ pub(crate) struct Attack {
     renewed: Instant,
     /// Impossible reasons seen in it, bit i for the reason i.
     pub(crate) impossible: u64,
+    /// What people are told of it.
+    pub(crate) incident: Arc<Incident>,
 }
 
 impl Attack {
     pub(crate) fn begin(at: Instant, dim: Dim, reason: Arc<str>, gauge: &Gauge) -> Self {
         let crowd_pps = gauge.normal_pps().saturating_mul(2).max(CROWD_FLOOR_PPS);
-        Self { began: at, dim, reason, crowd_pps, calm_since: None, renewed: at, impossible: 0 }
+        Self {
+            began: at,
+            dim,
+            reason,
+            crowd_pps,
+            calm_since: None,
+            renewed: at,
+            impossible: 0,
+            incident: Arc::default(),
+        }
     }
 
     /// Whether the measures are due again; if so they count as renewed.

@@ -146,6 +146,8 @@ pub fn manifest() -> Manifest {
         tcp_flags: None,
         without_options: false,
         source_port: None,
+        ttl: None,
+        window: None,
     };
     Manifest {
         name: "toy".into(),

@@ -84,14 +84,17 @@ fn enforced(text: &mut String, document: &Document) {
             Notice::FirstHostile { service, source, reason } => {
                 format!("\nfirst hostile packet at {service} from {source}: {reason}")
             }
-            Notice::AttackBegins { service, reason, packets_per_second } => {
-                format!(
-                    "\nattack on {service} begins: {reason}, {} packets/s",
-                    print::count(*packets_per_second)
-                )
-            }
-            Notice::AttackEnds { service, lasted_ms } => {
-                format!("\nattack on {service} ends after {:.1} s", *lasted_ms as f64 / 1_000.0)
+            Notice::IncidentOpened(incident) => format!(
+                "\nincident {} opens at {}: {}, {} packets/s",
+                incident.id,
+                incident.target,
+                incident.says,
+                print::count(incident.peak_pps)
+            ),
+            Notice::IncidentChanged(incident) => format!("\nincident {}: {}", incident.id, incident.says),
+            Notice::IncidentClosed(incident) => {
+                let lasted_ms = incident.changed_at.millis_since(incident.opened_at);
+                format!("\nincident {} is over after {:.1} s", incident.id, lasted_ms as f64 / 1_000.0)
             }
         };
     }
