@@ -28,6 +28,7 @@ mod standing;
 mod stream;
 mod table;
 pub mod tally;
+pub mod tap;
 pub mod time;
 pub mod wire;
 

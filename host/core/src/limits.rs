@@ -50,6 +50,9 @@ pub const IPV6_EXTENSIONS: usize = 8;
 /// Steps of 100 ms made up for after a silence. Attacks end within them; the rest of the silence is skipped.
 pub const STEPS_AFTER_SILENCE: u64 = 100;
 
+/// Judged packets that wait for a recorder. At the bound it misses the rest; it is asked after every frame and answer.
+pub const TAPPED: usize = 1_024;
+
 /// Milliseconds that a vanished service is still known.
 pub const SERVICE_KEPT_MS: u64 = 600_000;
 

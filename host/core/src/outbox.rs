@@ -21,6 +21,8 @@ pub(crate) struct Waiting {
     pub(crate) source: Ref,
     pub(crate) site: u32,
     pub(crate) at: Instant,
+    /// Number of its frame, for a recorder.
+    pub(crate) frame: u32,
     /// It stands for so many.
     pub(crate) weight: u32,
     /// The server sent it.

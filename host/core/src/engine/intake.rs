@@ -75,9 +75,18 @@ impl Engine {
     pub(super) fn packet(&mut self, frame: &Frame<'_>, packet: &Packet<'_>, effects: &mut Effects) {
         match self.way(frame.passage, packet) {
             Way::Unmatched => self.ledger.counts.unmatched += 1,
-            Way::Nobody => self.nobodys_packet(frame, packet, effects),
-            Way::Client(site) => self.client_packet(frame, packet, site, effects),
-            Way::Server(site) => self.server_packet(frame, packet, site, effects),
+            Way::Nobody => {
+                self.tap_placed(NODE, false);
+                self.nobodys_packet(frame, packet, effects);
+            }
+            Way::Client(site) => {
+                self.tap_placed(site, false);
+                self.client_packet(frame, packet, site, effects);
+            }
+            Way::Server(site) => {
+                self.tap_placed(site, true);
+                self.server_packet(frame, packet, site, effects);
+            }
         }
     }
 
@@ -136,6 +145,7 @@ impl Engine {
             source: Ref::default(),
             site,
             at: frame.at,
+            frame: self.frame_number(),
             weight: frame.sample_rate.max(1),
             reply: false,
             syn: matches!(packet.upper, Upper::Tcp(tcp) if is_syn(&tcp)),
@@ -180,7 +190,16 @@ impl Engine {
         if flow.standing.now() < Standing::Player || !flow.in_lanes {
             self.lift(at, frame.at, effects);
         }
-        let waiting = Waiting { flow: at, source: source_at, site, at: frame.at, weight, reply: false, syn };
+        let waiting = Waiting {
+            flow: at,
+            source: source_at,
+            site,
+            at: frame.at,
+            frame: self.frame_number(),
+            weight,
+            reply: false,
+            syn,
+        };
         if host_judges {
             let opinion = if answers { Opinion::NONE } else { Opinion::of_host(HostReason::WrongTransport) };
             return self.settle(&waiting, &opinion, effects);
@@ -228,7 +247,16 @@ impl Engine {
         let wanted = plugin.filter(|plugin| self.roster.manifest(*plugin).is_some_and(|m| m.replies));
         let Some(plugin) = wanted else { return false };
         let weight = frame.sample_rate.max(1);
-        let waiting = Waiting { flow: at, source, site, at: frame.at, weight, reply: true, syn: false };
+        let waiting = Waiting {
+            flow: at,
+            source,
+            site,
+            at: frame.at,
+            frame: self.frame_number(),
+            weight,
+            reply: true,
+            syn: false,
+        };
         self.row(plugin, waiting, packet, number, effects);
         true
     }

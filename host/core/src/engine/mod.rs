@@ -17,6 +17,7 @@ mod report;
 mod settle;
 mod steps;
 mod tables;
+mod tap;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ use crate::source::SourceKey;
 use crate::stream::Heads;
 use crate::table::Ref;
 use crate::table::Table;
+use crate::tap::Tap;
 use crate::time::Instant;
 use crate::wire;
 
@@ -109,6 +111,8 @@ pub struct Engine {
     incidents: u64,
     ledger: Ledger,
     log: VecDeque<(Instant, Effect)>,
+    /// While somebody records.
+    tap: Option<Tap>,
     now: Instant,
     next_step: Instant,
     started: bool,
@@ -139,6 +143,7 @@ impl Engine {
             incidents: 0,
             ledger: Ledger::default(),
             log: VecDeque::new(),
+            tap: None,
             now: Instant::START,
             next_step: Instant::START,
             started: false,
@@ -161,6 +166,7 @@ impl Engine {
         self.tick(frame.at, effects);
         self.begin_epoch(frame.at);
         self.ledger.counts.total += 1;
+        self.tap_frame();
         match wire::read(frame) {
             Err(why) => self.ledger.malformed(why),
             Ok(None) => self.ledger.counts.unmatched += 1,

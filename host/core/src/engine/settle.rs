@@ -55,6 +55,7 @@ impl Engine {
         }
         self.maybe_begin(waiting, why.map(|(why, _)| why), effects);
         self.mark(waiting);
+        self.tap_judged(waiting, judgement, why.map(|(why, _)| why), standing);
     }
 
     /// Whether this packet is one too many of its kind in this second, of its source or of the node.
