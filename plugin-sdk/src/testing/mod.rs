@@ -9,11 +9,13 @@
 
 mod conversation;
 mod host;
+mod script;
 mod shapes;
 mod stream;
 
 pub use conversation::{Conversation, Segment};
 pub use host::Judged;
+pub use script::{bytes, check_lines, reasons_of_reflected, reasons_without_test};
 pub use shapes::shapes_beyond_the_judge;
 
 /// Bytes from hexadecimal digits; blanks, `|` and line ends between them are ignored.

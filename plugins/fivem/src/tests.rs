@@ -3,7 +3,10 @@
 use ftagent_plugin::TcpFlags;
 use ftagent_plugin::TcpOptions;
 use ftagent_plugin::testing::Conversation;
-use ftagent_plugin::testing::hex;
+use ftagent_plugin::testing::bytes;
+use ftagent_plugin::testing::check_lines;
+use ftagent_plugin::testing::reasons_of_reflected;
+use ftagent_plugin::testing::reasons_without_test;
 use ftagent_plugin::testing::shapes_beyond_the_judge;
 use proptest::prelude::*;
 
@@ -14,40 +17,11 @@ const CONNECT: &str = "8fff50ad 82ff0001 0000ffff 00000578 00010000 00000002 000
 const VERIFY: &str = "8000 50ad 83ff0001 0001 0000 00000578 00010000 00000002 00000000 00000000
     00001388 00000002 00000002 039fcde2";
 
-/// Bytes from hexadecimal, `CONNECT` and `VERIFY` spelled out, `"text"` as it stands; `*n` pads to n bytes.
-fn bytes(text: &str) -> Vec<u8> {
-    let text = text.replace("CONNECT", CONNECT).replace("VERIFY", VERIFY);
-    let (text, pad_to) = text.split_once('*').unwrap_or((&text, "0"));
-    let mut bytes = Vec::new();
-    for (at, part) in text.split('"').enumerate() {
-        bytes.extend(if at % 2 == 0 { hex(part) } else { part.as_bytes().to_vec() });
-    }
-    bytes.resize(bytes.len().max(pad_to.parse().unwrap()), 0);
-    bytes
-}
+/// What tests spell out.
+const WORDS: &[(&str, &str)] = &[("CONNECT", CONNECT), ("VERIFY", VERIFY)];
 
 fn check(lines: &[(&str, &str, &str)]) {
-    let mut conversation = Conversation::udp(30120);
-    for (arrow, text, _) in lines {
-        let bytes = bytes(text);
-        conversation = if *arrow == ">" { conversation.client(&bytes) } else { conversation.server(&bytes) };
-    }
-    let wanted: Vec<&str> = lines.iter().map(|line| line.2).collect();
-    let judged = conversation.judge(&PLUGIN);
-    assert_eq!(judged.words(), wanted, "{lines:?}");
-    // The same, cut anywhere, seen from anywhere: what was not hostile does not become so.
-    if judged.none_hostile() {
-        for cut in 0..64 {
-            assert!(
-                conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(),
-                "cut at {cut}: {lines:?}"
-            );
-        }
-        for first in 0..3 {
-            let sampled = conversation.clone().sampled(3, first);
-            assert!(sampled.judge(&PLUGIN).none_hostile(), "from {first}: {lines:?}");
-        }
-    }
+    check_lines(&PLUGIN, Conversation::udp(30120), WORDS, lines);
 }
 
 /// One datagram of a stranger.
@@ -85,7 +59,7 @@ fn a_connection() {
 
 #[test]
 fn a_connection_after_the_join_over_tcp() {
-    let connect = Conversation::udp(30120).client(&bytes("CONNECT"));
+    let connect = Conversation::udp(30120).client(&bytes("CONNECT", WORDS));
     let joined = web(b"POST /client HTTP/1.1\r\nHost: h\r\n\r\n", 5);
     let judged = Conversation::judge_all(&PLUGIN, &[joined.clone(), connect.clone()]);
     assert_eq!(judged.words().last().unwrap(), "join");
@@ -172,29 +146,12 @@ fn fragments_are_not_judged() {
 
 #[test]
 fn answers_of_reflectors() {
-    // Seen against port 30120: DHDiscover and BACnet.
-    let judge = |port, answer: &[u8]| {
-        Conversation::udp(30120).from_port(port).client(answer).judge(&PLUGIN).reasons()
-    };
-    assert_eq!(judge(37_810, &hex("20000000 44484950 00000000 00000000")), ["reflected"]);
-    assert_eq!(judge(47_808, &hex("810a0008 01003002")), ["reflected"]);
-    // A client may have any port.
-    assert!(!judge(47_808, &bytes("CONNECT")).contains(&"reflected"));
-    // Where the server asked, the answer is wanted.
-    let asked =
-        Conversation::udp(30120).from_port(37_810).server(&[1]).client(&hex("20000000 44484950 00000000"));
-    assert!(!asked.judge(&PLUGIN).reasons().contains(&"reflected"));
+    assert_eq!(reasons_of_reflected(&PLUGIN, 30120, &bytes("CONNECT", WORDS)), ["reflected"]);
 }
 
 #[test]
 fn every_reason_has_a_test() {
-    let tests = include_str!("tests.rs");
-    for reason in PLUGIN.reasons {
-        assert!(
-            tests.contains(&format!("\"!{reason}\"")) || tests.contains(&format!("[\"{reason}\"]")),
-            "{reason}"
-        );
-    }
+    assert_eq!(reasons_without_test(&PLUGIN, include_str!("tests.rs")), [""; 0]);
 }
 
 #[test]

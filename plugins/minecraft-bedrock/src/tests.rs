@@ -1,7 +1,8 @@
 //! Conversations of real clients, and one of each kind that no client has.
 
 use ftagent_plugin::testing::Conversation;
-use ftagent_plugin::testing::hex;
+use ftagent_plugin::testing::check_lines;
+use ftagent_plugin::testing::reasons_without_test;
 use ftagent_plugin::testing::shapes_beyond_the_judge;
 use proptest::prelude::*;
 
@@ -9,36 +10,11 @@ use crate::PLUGIN;
 
 const MAGIC: &str = "00ffff00fefefefefdfdfdfd12345678";
 
-/// Bytes from hexadecimal with `MAGIC` spelled out, padded with zeros.
-fn bytes(text: &str, pad_to: usize) -> Vec<u8> {
-    let mut bytes = hex(&text.replace("MAGIC", MAGIC));
-    bytes.resize(bytes.len().max(pad_to), 0);
-    bytes
-}
+/// What tests spell out.
+const WORDS: &[(&str, &str)] = &[("MAGIC", MAGIC)];
 
-/// Each line: `>` from the client or `<` from the server, the bytes, and what is said of it.
 fn check(lines: &[(&str, &str, &str)]) {
-    let mut conversation = Conversation::udp(19132);
-    for (arrow, text, _) in lines {
-        let (text, pad_to) = text.split_once('*').unwrap_or((text, "0"));
-        let bytes = bytes(text, pad_to.parse().unwrap());
-        conversation = if *arrow == ">" { conversation.client(&bytes) } else { conversation.server(&bytes) };
-    }
-    let wanted: Vec<&str> = lines.iter().map(|line| line.2).collect();
-    assert_eq!(conversation.judge(&PLUGIN).words(), wanted, "{lines:?}");
-    // The same, cut anywhere, seen from anywhere: what was not hostile does not become so.
-    if conversation.judge(&PLUGIN).none_hostile() {
-        for cut in (0..70).chain([100, 200, 255]) {
-            assert!(
-                conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(),
-                "cut at {cut}: {lines:?}"
-            );
-        }
-        for first in 0..7 {
-            let sampled = conversation.clone().sampled(7, first);
-            assert!(sampled.judge(&PLUGIN).none_hostile(), "from {first}: {lines:?}");
-        }
-    }
+    check_lines(&PLUGIN, Conversation::udp(19132), WORDS, lines);
 }
 
 /// One datagram of a stranger.
@@ -178,13 +154,7 @@ fn fragments_and_tcp_are_not_judged() {
 
 #[test]
 fn every_reason_has_a_test() {
-    let tests = include_str!("tests.rs");
-    for reason in PLUGIN.reasons {
-        assert!(
-            tests.contains(&format!("\"!{reason}\"")) || tests.contains(&format!("[\"{reason}\"]")),
-            "{reason}"
-        );
-    }
+    assert_eq!(reasons_without_test(&PLUGIN, include_str!("tests.rs")), [""; 0]);
 }
 
 #[test]

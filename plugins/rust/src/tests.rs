@@ -4,7 +4,10 @@ use ftagent_plugin::Role;
 use ftagent_plugin::TcpFlags;
 use ftagent_plugin::TcpOptions;
 use ftagent_plugin::testing::Conversation;
-use ftagent_plugin::testing::hex;
+use ftagent_plugin::testing::bytes;
+use ftagent_plugin::testing::check_lines;
+use ftagent_plugin::testing::reasons_of_reflected;
+use ftagent_plugin::testing::reasons_without_test;
 use ftagent_plugin::testing::shapes_beyond_the_judge;
 use proptest::prelude::*;
 
@@ -13,36 +16,11 @@ use crate::PLUGIN;
 const MAGIC: &str = "00ffff00fefefefefdfdfdfd12345678";
 const INFO: &str = "ffffffff54 536f7572636520456e67696e6520517565727900";
 
-/// Bytes from hexadecimal, `MAGIC` and `INFO` spelled out; `*n` pads with zeros to n bytes.
-fn bytes(text: &str) -> Vec<u8> {
-    let text = text.replace("MAGIC", MAGIC).replace("INFO", INFO);
-    let (text, pad_to) = text.split_once('*').unwrap_or((&text, "0"));
-    let mut bytes = hex(text);
-    bytes.resize(bytes.len().max(pad_to.parse().unwrap()), 0);
-    bytes
-}
+/// What tests spell out.
+const WORDS: &[(&str, &str)] = &[("MAGIC", MAGIC), ("INFO", INFO)];
 
-fn lines_on(mut conversation: Conversation, lines: &[(&str, &str, &str)]) {
-    for (arrow, text, _) in lines {
-        let bytes = bytes(text);
-        conversation = if *arrow == ">" { conversation.client(&bytes) } else { conversation.server(&bytes) };
-    }
-    let wanted: Vec<&str> = lines.iter().map(|line| line.2).collect();
-    let judged = conversation.judge(&PLUGIN);
-    assert_eq!(judged.words(), wanted, "{lines:?}");
-    // The same, cut anywhere, seen from anywhere: what was not hostile does not become so.
-    if judged.none_hostile() {
-        for cut in (0..60).chain([100, 200]) {
-            assert!(
-                conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(),
-                "cut at {cut}: {lines:?}"
-            );
-        }
-        for first in 0..4 {
-            let sampled = conversation.clone().sampled(4, first);
-            assert!(sampled.judge(&PLUGIN).none_hostile(), "from {first}: {lines:?}");
-        }
-    }
+fn lines_on(conversation: Conversation, lines: &[(&str, &str, &str)]) {
+    check_lines(&PLUGIN, conversation, WORDS, lines);
 }
 
 fn check(lines: &[(&str, &str, &str)]) {
@@ -149,7 +127,7 @@ fn info_without_the_challenge_is_a_matter_of_rate() {
 #[test]
 fn remote_control_and_companion_app() {
     let socket = b"GET /secret HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n";
-    let auth = bytes("0e000000 01000000 03000000 70617373 0000");
+    let auth = bytes("0e000000 01000000 03000000 70617373 0000", WORDS);
     let judge =
         |role, bytes: &[u8], len| Conversation::tcp(28016).role(role).client_split(bytes, len).judge(&PLUGIN);
     for length in [1, 3, 7, 60] {
@@ -182,29 +160,12 @@ fn fragments_are_not_judged() {
 
 #[test]
 fn answers_of_reflectors() {
-    // Seen against port 30120: DHDiscover and BACnet.
-    let judge = |port, answer: &[u8]| {
-        Conversation::udp(28015).from_port(port).client(answer).judge(&PLUGIN).reasons()
-    };
-    assert_eq!(judge(37_810, &hex("20000000 44484950 00000000 00000000")), ["reflected"]);
-    assert_eq!(judge(47_808, &hex("810a0008 01003002")), ["reflected"]);
-    // A client may have any port.
-    assert!(!judge(47_808, &bytes("INFO")).contains(&"reflected"));
-    // Where the server asked, the answer is wanted.
-    let asked =
-        Conversation::udp(28015).from_port(37_810).server(&[1]).client(&hex("20000000 44484950 00000000"));
-    assert!(!asked.judge(&PLUGIN).reasons().contains(&"reflected"));
+    assert_eq!(reasons_of_reflected(&PLUGIN, 28015, &bytes("INFO", WORDS)), ["reflected"]);
 }
 
 #[test]
 fn every_reason_has_a_test() {
-    let tests = include_str!("tests.rs");
-    for reason in PLUGIN.reasons {
-        assert!(
-            tests.contains(&format!("\"!{reason}\"")) || tests.contains(&format!("[\"{reason}\"]")),
-            "{reason}"
-        );
-    }
+    assert_eq!(reasons_without_test(&PLUGIN, include_str!("tests.rs")), [""; 0]);
 }
 
 #[test]

@@ -5,7 +5,10 @@ use ftagent_plugin::Role;
 use ftagent_plugin::TcpFlags;
 use ftagent_plugin::TcpOptions;
 use ftagent_plugin::testing::Conversation;
-use ftagent_plugin::testing::hex;
+use ftagent_plugin::testing::bytes;
+use ftagent_plugin::testing::check_lines;
+use ftagent_plugin::testing::reasons_of_reflected;
+use ftagent_plugin::testing::reasons_without_test;
 use ftagent_plugin::testing::shapes_beyond_the_judge;
 use proptest::prelude::*;
 
@@ -14,39 +17,11 @@ use crate::flag;
 
 const INFO: &str = "ffffffff54 536f7572636520456e67696e6520517565727900";
 
-/// Bytes from hexadecimal, `INFO` spelled out, `"text"` as it stands; `*n` pads with zeros to n bytes.
-fn bytes(text: &str) -> Vec<u8> {
-    let text = text.replace("INFO", INFO);
-    let (text, pad_to) = text.split_once('*').unwrap_or((&text, "0"));
-    let mut bytes = Vec::new();
-    for (at, part) in text.split('"').enumerate() {
-        bytes.extend(if at % 2 == 0 { hex(part) } else { part.as_bytes().to_vec() });
-    }
-    bytes.resize(bytes.len().max(pad_to.parse().unwrap()), 0);
-    bytes
-}
+/// What tests spell out.
+const WORDS: &[(&str, &str)] = &[("INFO", INFO)];
 
-fn lines_on(mut conversation: Conversation, lines: &[(&str, &str, &str)]) {
-    for (arrow, text, _) in lines {
-        let bytes = bytes(text);
-        conversation = if *arrow == ">" { conversation.client(&bytes) } else { conversation.server(&bytes) };
-    }
-    let wanted: Vec<&str> = lines.iter().map(|line| line.2).collect();
-    let judged = conversation.judge(&PLUGIN);
-    assert_eq!(judged.words(), wanted, "{lines:?}");
-    // The same, cut anywhere, seen from anywhere: what was not hostile does not become so.
-    if judged.none_hostile() {
-        for cut in 0..40 {
-            assert!(
-                conversation.clone().cut_all(cut).judge(&PLUGIN).none_hostile(),
-                "cut at {cut}: {lines:?}"
-            );
-        }
-        for first in 0..3 {
-            let sampled = conversation.clone().sampled(3, first);
-            assert!(sampled.judge(&PLUGIN).none_hostile(), "from {first}: {lines:?}");
-        }
-    }
+fn lines_on(conversation: Conversation, lines: &[(&str, &str, &str)]) {
+    check_lines(&PLUGIN, conversation, WORDS, lines);
 }
 
 fn check(lines: &[(&str, &str, &str)]) {
@@ -212,13 +187,13 @@ fn what_clients_hardly_ever_send() {
 
 #[test]
 fn remote_control_over_tcp() {
-    let auth = bytes("0e000000 01000000 03000000 \"pass\" 0000");
+    let auth = bytes("0e000000 01000000 03000000 \"pass\" 0000", WORDS);
     let rcon = || Conversation::tcp(27015).role(Role::Rcon);
     for length in 1..=auth.len() {
         let judged = rcon().client_split(&auth, length).client(&auth).judge(&PLUGIN);
         assert!(judged.none_hostile() && judged.last().is_genuine(), "in pieces of {length}");
     }
-    let first = |text: &str| rcon().client(&bytes(text)).judge(&PLUGIN).reasons();
+    let first = |text: &str| rcon().client(&bytes(text, WORDS)).judge(&PLUGIN).reasons();
     assert_eq!(first("0a000000 01000000 02000000 0000"), ["rcon-without-password"]);
     assert_eq!(first("\"GET / HTTP/1.1\""), ["not-rcon"]);
     assert_eq!(first("09000000"), ["not-rcon"]);
@@ -250,29 +225,12 @@ fn fragments_of_datagrams_are_not_judged() {
 
 #[test]
 fn answers_of_reflectors() {
-    // Seen against port 30120: DHDiscover and BACnet.
-    let judge = |port, answer: &[u8]| {
-        Conversation::udp(27015).from_port(port).client(answer).judge(&PLUGIN).reasons()
-    };
-    assert_eq!(judge(37_810, &hex("20000000 44484950 00000000 00000000")), ["reflected"]);
-    assert_eq!(judge(47_808, &hex("810a0008 01003002")), ["reflected"]);
-    // A client may have any port.
-    assert!(!judge(47_808, &bytes("INFO")).contains(&"reflected"));
-    // Where the server asked, the answer is wanted.
-    let asked =
-        Conversation::udp(27015).from_port(37_810).server(&[1]).client(&hex("20000000 44484950 00000000"));
-    assert!(!asked.judge(&PLUGIN).reasons().contains(&"reflected"));
+    assert_eq!(reasons_of_reflected(&PLUGIN, 27015, &bytes("INFO", WORDS)), ["reflected"]);
 }
 
 #[test]
 fn every_reason_has_a_test() {
-    let tests = include_str!("tests.rs");
-    for reason in PLUGIN.reasons {
-        assert!(
-            tests.contains(&format!("\"!{reason}\"")) || tests.contains(&format!("[\"{reason}\"]")),
-            "{reason}"
-        );
-    }
+    assert_eq!(reasons_without_test(&PLUGIN, include_str!("tests.rs")), [""; 0]);
 }
 
 #[test]
