@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod baseline;
 pub mod count;
 pub mod effect;
 pub mod engine;
@@ -35,6 +36,7 @@ pub mod wire;
 pub use engine::Engine;
 pub use engine::EngineConfig;
 pub use engine::Explanation;
+pub use engine::FixedLimit;
 pub use engine::Report;
 pub use flow::Tally;
 pub use flow::Verdict;

@@ -59,6 +59,12 @@ pub const SERVICE_KEPT_MS: u64 = 600_000;
 /// Settled flows of a service before anything was learnt about it.
 pub const SETTLED_FLOWS: u32 = 128;
 
+/// Measures in the record of an incident. At the bound further ones are not noted; they are taken all the same.
+pub const INCIDENT_MEASURES: usize = 32;
+
+/// Sentences about one measure in the record of an incident. At the bound further ones are not noted.
+pub const INCIDENT_BECAUSE: usize = 8;
+
 /// One bound, for documents and `doctor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {

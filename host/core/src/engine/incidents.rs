@@ -9,11 +9,13 @@ use crate::effect::Effect;
 use crate::effect::Effects;
 use crate::effect::Notice;
 use crate::incident::Incident;
+use crate::incident::MeasureTaken;
 use crate::incident::Target;
 use crate::judge::Opinion;
 use crate::judge::Why;
 use crate::judge::attack::Attack;
 use crate::judge::level::Dim;
+use crate::limits;
 use crate::manifest::Certainty;
 use crate::outbox::Waiting;
 use crate::site::NODE;
@@ -83,5 +85,63 @@ impl Engine {
             players: site.settled,
             ..Incident::default()
         })
+    }
+
+    /// Notes in the incident of a site that a measure was taken, as [`MeasureTaken::measure`] names it. Noting one that
+    /// stands adds what is new in `because`. Does nothing where no incident is open.
+    #[allow(dead_code, reason = "for the measures")]
+    pub(super) fn note_measure(
+        &mut self,
+        site: u32,
+        measure: &str,
+        reason: &Arc<str>,
+        since: Instant,
+        because: &[Arc<str>],
+    ) {
+        let Some(record) = self.record_of(site) else { return };
+        let at = standing(record, measure).unwrap_or(record.measures.len());
+        if at >= limits::INCIDENT_MEASURES {
+            return;
+        }
+        if at == record.measures.len() {
+            let (measure, reason) = (measure.into(), Arc::clone(reason));
+            record.measures.push(MeasureTaken { measure, reason, since, until: None, because: Vec::new() });
+        }
+        let taken = &mut record.measures[at];
+        for why in because {
+            add_why(taken, why);
+        }
+    }
+
+    /// Notes that a measure was taken back, and why if there is something to say.
+    #[allow(dead_code, reason = "for the measures")]
+    pub(super) fn end_measure(&mut self, site: u32, measure: &str, at: Instant, because: Option<Arc<str>>) {
+        let Some(record) = self.record_of(site) else { return };
+        let Some(known) = standing(record, measure) else { return };
+        let taken = &mut record.measures[known];
+        taken.until = Some(at);
+        if let Some(why) = because {
+            add_why(taken, &why);
+        }
+    }
+
+    /// The record of the incident at a site.
+    #[allow(dead_code, reason = "for the measures")]
+    fn record_of(&mut self, site: u32) -> Option<&mut Incident> {
+        let attack = self.sites.get_mut(site as usize)?.attack.as_mut()?;
+        Some(Arc::make_mut(&mut attack.incident))
+    }
+}
+
+/// Where a measure that stands is noted.
+#[allow(dead_code, reason = "for the measures")]
+fn standing(record: &Incident, measure: &str) -> Option<usize> {
+    record.measures.iter().position(|taken| &*taken.measure == measure && taken.until.is_none())
+}
+
+#[allow(dead_code, reason = "for the measures")]
+fn add_why(taken: &mut MeasureTaken, why: &Arc<str>) {
+    if taken.because.len() < limits::INCIDENT_BECAUSE && !taken.because.contains(why) {
+        taken.because.push(Arc::clone(why));
     }
 }

@@ -17,8 +17,10 @@ mod report;
 mod settle;
 mod steps;
 mod tables;
+mod tallies;
 mod tap;
 
+use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ pub use explain::SourceExplanation;
 pub use report::FlowReport;
 pub use report::Report;
 pub use report::ServiceReport;
+pub use tallies::FixedLimit;
 
 use crate::count::Counts;
 use crate::count::Ledger;
@@ -47,6 +50,7 @@ use crate::question::Batch;
 use crate::question::NoOpinion;
 use crate::roster::PluginIndex;
 use crate::roster::Roster;
+use crate::service::ServiceKey;
 use crate::service::Services;
 use crate::site::Site;
 use crate::source::Source;
@@ -71,6 +75,8 @@ pub struct EngineConfig {
     pub sources: usize,
     /// Bytes for stream heads.
     pub stream_bytes: usize,
+    /// What the wall clock says at [`Instant::START`], as Unix time in microseconds: tells the hour of the day.
+    pub wall_clock_micros_at_start: i64,
 }
 
 impl Default for EngineConfig {
@@ -81,6 +87,7 @@ impl Default for EngineConfig {
             flows: limits::FLOWS,
             sources: limits::SOURCES,
             stream_bytes: limits::STREAM_BYTES,
+            wall_clock_micros_at_start: 0,
         }
     }
 }
@@ -109,6 +116,7 @@ pub struct Engine {
     lanes_in_step: u32,
     /// Incidents opened so far; the number of the last.
     incidents: u64,
+    fixed_limits: HashMap<ServiceKey, FixedLimit>,
     ledger: Ledger,
     log: VecDeque<(Instant, Effect)>,
     /// While somebody records.
@@ -141,6 +149,7 @@ impl Engine {
             lanes_at: Instant::START,
             lanes_in_step: 0,
             incidents: 0,
+            fixed_limits: HashMap::new(),
             ledger: Ledger::default(),
             log: VecDeque::new(),
             tap: None,
