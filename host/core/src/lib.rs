@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod baseline;
+pub mod connection;
 pub mod count;
 pub mod effect;
 pub mod engine;

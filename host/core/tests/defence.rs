@@ -11,9 +11,12 @@ use ftagent_core::Engine;
 use ftagent_core::EngineConfig;
 use ftagent_core::Roster;
 use ftagent_core::Standing;
+use ftagent_core::connection::Connection;
 use ftagent_core::effect::Effect;
 use ftagent_core::effect::Effects;
 use ftagent_core::effect::Notice;
+use ftagent_core::service::ServiceKey;
+use ftagent_core::service::Transport;
 use ftagent_core::time::Instant;
 use support::ACK;
 use support::Made;
@@ -314,4 +317,26 @@ fn a_jump_in_time_is_survived() {
     stage.rest(u64::MAX);
     assert_eq!(stage.of("ends").len(), 1);
     assert_eq!(stage.engine.counts().waiting, 0);
+}
+
+#[test]
+fn who_was_connected_before_we_began_has_a_lane_at_once() {
+    let mut stage = Stage::new();
+    let service = ServiceKey { ip: SERVER.into(), port: PORT, transport: Transport::Tcp };
+    let connected = |number: u8, service| Connection {
+        client: Ipv4Addr::new(192, 0, 2, number).into(),
+        client_port: 40_000,
+        service,
+    };
+    let nowhere = ServiceKey { port: 1, ..service };
+    let connections = [connected(1, service), connected(2, service), connected(3, nowhere)];
+    stage.engine.adopt(Instant::from_millis(1_000), &connections, &mut stage.effects);
+    assert_eq!(stage.kinds(), BTreeSet::from(["lane"]));
+    assert_eq!(stage.standing(Ipv4Addr::new(192, 0, 2, 1)), Standing::Settled);
+    assert_eq!(stage.standing(Ipv4Addr::new(192, 0, 2, 3)), Standing::Stranger);
+    let lanes = |stage: &Stage| stage.of("lane").len();
+    let first = lanes(&stage);
+    assert_eq!(first, 4, "one for each connection and one for each address");
+    stage.rest(7_000);
+    assert!(lanes(&stage) > first, "they are renewed while the client may still be there");
 }

@@ -92,6 +92,11 @@ pub enum FirewallError {
     Config(String),
 }
 
+/// TCP connections that stand at this moment, by their public addresses and ports.
+pub fn connections() -> Result<Vec<ftagent_core::connection::Connection>, FirewallError> {
+    netlink::Netlink::open()?.connections()
+}
+
 impl FirewallError {
     pub(crate) fn kernel(doing: &'static str, errno: Errno) -> Self {
         Self::Kernel { doing, errno }

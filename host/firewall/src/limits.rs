@@ -43,3 +43,6 @@ pub const BATCH_BYTES: usize = 1 << 20;
 pub const REFUSALS_KEPT: usize = 32;
 /// Leases and measures that `status` lists; the total is always exact.
 pub const SHOWN_MAX: usize = 1_000;
+
+/// Connections that are taken over at start; further ones settle by what they acknowledge.
+pub const CONNECTIONS_MAX: usize = 65_536;

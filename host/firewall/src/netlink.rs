@@ -4,6 +4,7 @@
 //! only. A socket belongs to the network namespace of the thread that opened it.
 
 pub mod batch;
+pub mod connections;
 pub mod message;
 pub mod read;
 
@@ -137,10 +138,25 @@ impl Netlink {
         flags: u16,
         family: u8,
         body: impl FnOnce(&mut Writer),
+        each: impl FnMut(message::Message<'_>),
+    ) -> Result<(), FirewallError> {
+        self.ask_of(kernel::NFNL_SUBSYS_NFTABLES, doing, kind, flags, family, body, each)
+    }
+
+    /// The same of any subsystem.
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of one message")]
+    fn ask_of(
+        &mut self,
+        subsystem: u16,
+        doing: &'static str,
+        kind: u16,
+        flags: u16,
+        family: u8,
+        body: impl FnOnce(&mut Writer),
         mut each: impl FnMut(message::Message<'_>),
     ) -> Result<(), FirewallError> {
         let mut writer = Writer::after(self.sequence);
-        writer.message(kind, flags | kernel::NLM_F_ACK, family, body);
+        writer.message_of(subsystem, kind, flags | kernel::NLM_F_ACK, family, body);
         self.sequence = writer.sequence();
         self.send(&writer, doing)?;
         let mut interrupted = false;

@@ -4,8 +4,11 @@
 
 mod rig;
 
+use std::io::Read as _;
+use std::io::Write as _;
 use std::time::Instant as Clock;
 
+use ftagent_core::connection::Connection;
 use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Transport;
 use ftagent_firewall::guard::Guard;
@@ -223,5 +226,29 @@ fn figures_of_counters_and_elements() {
         let generation = best(&mut || assert_ne!(netlink.generation().unwrap(), 0));
         let fingerprint = best(&mut || assert!(netlink.fingerprint().unwrap().is_some()));
         println!("generation {generation:?}, fingerprint of all rules {fingerprint:?}");
+    });
+}
+
+#[test]
+fn connections_that_stand_are_read_by_their_public_address() {
+    Rig::new("nft").run(|rig| {
+        for v6 in [false, true] {
+            let (to, listener) = (rig::addresses(v6), rig.tcp_server(v6));
+            let (mut client, mut server) = rig::within(&rig.players, || {
+                let client = std::net::TcpStream::connect((to.server, rig::PORT)).unwrap();
+                (client, listener.accept().unwrap().0)
+            });
+            // Both ends have spoken and were acknowledged.
+            client.write_all(b"hello").unwrap();
+            server.read_exact(&mut [0; 5]).unwrap();
+            server.write_all(b"hello").unwrap();
+            client.read_exact(&mut [0; 5]).unwrap();
+            let mut connections = ftagent_firewall::connections().unwrap();
+            connections.retain(|connection| connection.service.ip == to.server);
+            let from = client.local_addr().unwrap();
+            let service = ServiceKey { ip: to.server, port: rig::PORT, transport: Transport::Tcp };
+            let expected = Connection { client: from.ip(), client_port: from.port(), service };
+            assert_eq!(connections, [expected]);
+        }
     });
 }

@@ -17,6 +17,7 @@ use ftagent_capture::Interface;
 use ftagent_capture::LiveCapture;
 use ftagent_core::Engine;
 use ftagent_core::EngineConfig;
+use ftagent_core::effect::Effects;
 use ftagent_discovery::Snapshot;
 use ftagent_firewall::Wall;
 use ftagent_firewall::WallStatus;
@@ -137,7 +138,8 @@ fn spawn_shard(
     let plan = look::capture_plan(&snapshot.services, plugins);
     let watched: Vec<_> = interfaces.iter().map(|(interface, _)| interface.clone()).collect();
     let capture = LiveCapture::open(&watched, &plan, look::capture_options(config))?;
-    let engine = Engine::new(EngineConfig::default(), plugins.roster(), snapshot.services.clone());
+    let mut engine = Engine::new(EngineConfig::default(), plugins.roster(), snapshot.services.clone());
+    adopt_connections(&mut engine, orders);
     let seats = if without == Some(Part::Plugin) { Seats::default() } else { Seats::new(&plugins.plugins()) };
     let (controls, received) = sync_channel(QUEUE_MAX);
     let shard = Shard { capture, engine, seats, controls: received, orders: orders.clone() };
@@ -148,6 +150,21 @@ fn spawn_shard(
         let _ = ended.send(why);
     })?;
     Ok((controls, end))
+}
+
+/// Players who are connected already have their lanes from the first second on.
+fn adopt_connections(engine: &mut Engine, orders: &SyncSender<Order>) {
+    let connections = match ftagent_firewall::connections() {
+        Ok(connections) => connections,
+        Err(error) => {
+            return tracing::warn!("players of TCP who are connected settle within seconds: {error}");
+        }
+    };
+    let mut effects = Effects::default();
+    engine.adopt(clock::now(), &connections, &mut effects);
+    if orders.try_send(Order::Effects(effects.asked)).is_err() {
+        tracing::warn!("the enforcer is not there yet; lanes are asked for again within seconds");
+    }
 }
 
 fn drain(orders: &SyncSender<Order>, enforcer: std::thread::JoinHandle<()>) {

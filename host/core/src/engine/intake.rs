@@ -22,6 +22,7 @@ use crate::source::SourceKey;
 use crate::standing::Standing;
 use crate::table::Opened;
 use crate::table::Ref;
+use crate::time::Instant;
 use crate::wire::Address;
 use crate::wire::Packet;
 use crate::wire::Tcp;
@@ -163,7 +164,7 @@ impl Engine {
         }
         let Some(transport) = transport_of(packet) else { return };
         let key = client_key(packet, transport);
-        let Some((at, source_at)) = self.open_flow(key, site, frame) else {
+        let Some((at, source_at)) = self.open_flow(key, site, frame.at) else {
             return self.without_flow(frame, packet, site, None, effects);
         };
         let weight = frame.sample_rate.max(1);
@@ -231,7 +232,7 @@ impl Engine {
     ) -> bool {
         let Some(transport) = transport_of(packet) else { return false };
         let key = server_key(packet, transport);
-        let Some((at, source)) = self.open_flow(key, site, frame) else { return false };
+        let Some((at, source)) = self.open_flow(key, site, frame.at) else { return false };
         let state = &self.sites[site as usize];
         let (attacked, plugin) = (state.attack.is_some(), state.plugin);
         let Some(flow) = self.flows.get_mut(at) else { return false };
@@ -262,8 +263,8 @@ impl Engine {
     }
 
     /// The flow and source of a packet; new ones where room can be made.
-    fn open_flow(&mut self, key: FlowKey, site: u32, frame: &Frame<'_>) -> Option<(Ref, Ref)> {
-        let (epoch, at) = (self.epoch, frame.at);
+    pub(super) fn open_flow(&mut self, key: FlowKey, site: u32, at: Instant) -> Option<(Ref, Ref)> {
+        let epoch = self.epoch;
         let make = || Flow::new(site, Ref::default(), key.transport, at, epoch);
         let source_key = SourceKey { client: key.client, site: self.sites[site as usize].home };
         let spot = self.flows.spot(&key);
@@ -288,16 +289,16 @@ impl Engine {
         if self.sources.touch(known, epoch).is_some() {
             return Some((flow_at, known));
         }
-        let source_at = self.open_source(source_key, frame)?;
+        let source_at = self.open_source(source_key, at)?;
         if let Some(flow) = self.flows.get_mut(flow_at) {
             flow.source = source_at;
         }
         Some((flow_at, source_at))
     }
 
-    fn open_source(&mut self, key: SourceKey, frame: &Frame<'_>) -> Option<Ref> {
+    fn open_source(&mut self, key: SourceKey, now: Instant) -> Option<Ref> {
         let spot = self.sources.spot(&key);
-        let at = match self.sources.open(key, spot, self.epoch, frame.at, Source::default) {
+        let at = match self.sources.open(key, spot, self.epoch, now, Source::default) {
             Opened::Found(at) => at,
             Opened::New(at, old) => {
                 if old.is_some() {

@@ -9,6 +9,7 @@
 //! // at the end of a block: the same with `pending`
 //! ```
 
+mod adopt;
 mod explain;
 mod incidents;
 mod intake;

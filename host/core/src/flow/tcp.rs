@@ -51,6 +51,12 @@ impl TcpState {
         self.acknowledged_seconds
     }
 
+    /// The kernel has seen more of this connection than we ask for: its client has long acknowledged what the server
+    /// sent.
+    pub(crate) fn adopt(&mut self) {
+        self.acknowledged_seconds = u8::MAX;
+    }
+
     /// Position in the client's stream; 0 where its SYN was not seen.
     pub(crate) fn offset(&self, tcp: &Tcp) -> u32 {
         if !self.syn_seen() || tcp.flags & tcp_flag::SYN != 0 {

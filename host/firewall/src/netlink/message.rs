@@ -17,6 +17,7 @@ pub mod kernel {
 
     pub const NFPROTO_UNSPEC: u8 = 0;
     pub const NFPROTO_INET: u8 = 1;
+    pub const NFNL_SUBSYS_CTNETLINK: u16 = 1;
     pub const NFNL_SUBSYS_NFTABLES: u16 = 10;
     pub const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
     pub const NFNL_MSG_BATCH_END: u16 = 0x11;
@@ -74,6 +75,24 @@ pub mod kernel {
     pub const NFTA_LIMIT_FLAGS: u16 = 5;
     pub const NFT_LIMIT_F_INV: u32 = 1;
     pub const NFTA_GEN_ID: u16 = 1;
+
+    pub const IPCTNL_MSG_CT_GET: u16 = 1;
+    pub const CTA_TUPLE_ORIG: u16 = 1;
+    pub const CTA_STATUS: u16 = 3;
+    pub const CTA_PROTOINFO: u16 = 4;
+    pub const CTA_TUPLE_IP: u16 = 1;
+    pub const CTA_TUPLE_PROTO: u16 = 2;
+    pub const CTA_IP_V4_SRC: u16 = 1;
+    pub const CTA_IP_V4_DST: u16 = 2;
+    pub const CTA_IP_V6_SRC: u16 = 3;
+    pub const CTA_IP_V6_DST: u16 = 4;
+    pub const CTA_PROTO_NUM: u16 = 1;
+    pub const CTA_PROTO_SRC_PORT: u16 = 2;
+    pub const CTA_PROTO_DST_PORT: u16 = 3;
+    pub const CTA_PROTOINFO_TCP: u16 = 1;
+    pub const CTA_PROTOINFO_TCP_STATE: u16 = 1;
+    pub const IPS_ASSURED: u32 = 1 << 2;
+    pub const TCP_CONNTRACK_ESTABLISHED: u8 = 3;
 }
 
 use kernel::*;
@@ -124,7 +143,19 @@ impl Writer {
 
     /// A message of nf_tables.
     pub fn message(&mut self, kind: u16, flags: u16, family: u8, body: impl FnOnce(&mut Self)) {
-        self.raw(NFNL_SUBSYS_NFTABLES << 8 | kind, flags, family, 0, body);
+        self.message_of(NFNL_SUBSYS_NFTABLES, kind, flags, family, body);
+    }
+
+    /// A message of any subsystem.
+    pub fn message_of(
+        &mut self,
+        subsystem: u16,
+        kind: u16,
+        flags: u16,
+        family: u8,
+        body: impl FnOnce(&mut Self),
+    ) {
+        self.raw(subsystem << 8 | kind, flags, family, 0, body);
     }
 
     /// Opens a transaction.
