@@ -17,6 +17,10 @@ pub enum Count {
     Lease,
     /// Packets of a dropped shape.
     Shape,
+    /// First tries, which are asked to come again.
+    SecondTry,
+    /// Packets over the limit of a hashed bucket.
+    Bucket,
     /// Packets over the limit of the crowd.
     Crowd,
     /// Marked for the chain in `DOCKER-USER`.
@@ -27,8 +31,17 @@ pub enum Count {
 
 impl Count {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Seen, Self::Lane, Self::Lease, Self::Shape, Self::Crowd, Self::Marked, Self::Early];
+    pub const ALL: [Self; 9] = [
+        Self::Seen,
+        Self::Lane,
+        Self::Lease,
+        Self::Shape,
+        Self::SecondTry,
+        Self::Bucket,
+        Self::Crowd,
+        Self::Marked,
+        Self::Early,
+    ];
 
     /// As in names of maps and counters.
     pub fn name(self) -> &'static str {
@@ -37,6 +50,8 @@ impl Count {
             Self::Lane => "lane",
             Self::Lease => "lease",
             Self::Shape => "shape",
+            Self::SecondTry => "second_try",
+            Self::Bucket => "bucket",
             Self::Crowd => "crowd",
             Self::Marked => "marked",
             Self::Early => "early",
@@ -75,6 +90,19 @@ pub enum Kind {
     FragmentsOver,
     /// Own address to the limit of its fragments.
     FragmentsLimit,
+}
+
+impl Kind {
+    /// What is counted of packets that meet an element of this kind.
+    pub fn counts(self) -> &'static [Count] {
+        match self {
+            Self::Leases | Self::NodeLeases => &[Count::Lease, Count::Marked, Count::Early],
+            Self::Lanes | Self::AddressLanes => &[Count::Lane],
+            Self::Crowd => &[Count::Crowd, Count::Marked, Count::Early],
+            Self::Shape(_) => &[Count::Shape, Count::Marked, Count::Early],
+            _ => &[],
+        }
+    }
 }
 
 /// One set of our table.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ftagent_core::effect::Scope;
 use ftagent_core::service::ServiceKey;
+pub use ftagent_core::tally::Amount;
 use ftagent_core::time::Instant;
 use serde::Serialize;
 
@@ -21,15 +22,6 @@ use crate::set::Value;
 use crate::wall::Mode;
 use crate::wanted::early_node;
 
-/// Packets and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Amount {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes, with IP header.
-    pub bytes: u64,
-}
-
 /// What happened to the packets of one service since the wall stands. In observe mode the reasons count what would
 /// have been dropped or limited, and both hooks stay at 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -42,6 +34,10 @@ pub struct ServiceCounts {
     pub by_lease: Amount,
     /// By reason: of a dropped shape.
     pub by_shape: Amount,
+    /// By reason: first tries, which were asked to come again.
+    pub by_second_try: Amount,
+    /// By reason: over the limit of a hashed bucket.
+    pub by_bucket: Amount,
     /// By reason: over the limit of the crowd.
     pub by_crowd: Amount,
     /// By hook: marked, to be dropped in `DOCKER-USER`.

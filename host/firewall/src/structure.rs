@@ -130,7 +130,6 @@ impl Structure {
         };
         let counted = |count: Count| format!("counter name {service} map @count_{}{digit}", count.name());
 
-        rule("judge", &format!("counter name node_seen{digit}"));
         rule("judge", &counted(Count::Seen));
         rule("judge", &format!("{ip} saddr @guard{digit} return"));
         rule(
@@ -238,6 +237,13 @@ fn base_chains(out: &mut String) {
         let _ = writeln!(out, "add chain inet {TABLE} {name} {{ {hook} }}");
         let _ = writeln!(out, "flush chain inet {TABLE} {name}");
         let _ = writeln!(out, "add rule inet {TABLE} {name} iifname != @uplinks return");
+    }
+    // Here every packet comes as it was on the wire; later hooks see the whole ones that fragments became.
+    for (family, digit) in [("ipv4", '4'), ("ipv6", '6')] {
+        let _ = writeln!(
+            out,
+            "add rule inet {TABLE} fragments meta nfproto {family} counter name node_seen{digit}"
+        );
     }
     let _ = writeln!(out, "add rule inet {TABLE} fragments ip frag-off & 0x3fff != 0 goto fragments4");
     let _ = writeln!(out, "add rule inet {TABLE} fragments exthdr frag exists goto fragments6");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ftagent_core::effect::Effect;
 use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Services;
+use ftagent_core::tally::ServiceTally;
 use ftagent_core::time::Instant;
 use ipnet::IpNet;
 use nix::errno::Errno;
@@ -168,7 +169,7 @@ pub struct Wall {
 
 /// The names of a service's counters, made once.
 #[derive(Clone, Debug)]
-struct ServiceNames([Arc<str>; 7]);
+struct ServiceNames([Arc<str>; Count::ALL.len()]);
 
 impl Wall {
     /// Takes the lock, installs the table or adopts the one that an earlier run left, and in enforce mode the jump.
@@ -231,7 +232,8 @@ impl Wall {
         self.service_switches = switches;
         let names: std::collections::HashSet<Arc<str>> =
             self.service_switches.iter().flat_map(|(.., names)| names.0.iter().cloned()).collect();
-        self.tallies.keep(|name| name.starts_with("node_") || names.contains(name));
+        let of_node = |name: &str| name.starts_with("node_") || name.starts_with("fragments_");
+        self.tallies.keep(|name| of_node(name) || names.contains(name));
         self.decide_early(now);
         self.arm(now);
         self.commit_all(now)
@@ -272,7 +274,7 @@ impl Wall {
         self.commit_dirty(now)
     }
 
-    /// To be called about every 100 ms.
+    /// To be called every 50 to 100 ms.
     pub fn tick(&mut self, now: Instant) -> WallReport {
         let failed =
             self.try_tick(now).err().map(|error| Problem { says: error.to_string(), mend: String::new() });
@@ -314,6 +316,32 @@ impl Wall {
         self.read_counters()?;
         self.decide_early(now);
         self.commit_dirty(now)
+    }
+
+    /// What the kernel had counted at the last tick, in the form that the engine takes. Reads nothing.
+    pub fn tallies(&mut self) -> ftagent_core::tally::Tallies {
+        let services = self.service_switches.iter().map(|(key, _, names)| {
+            let counts = self.counts_of(names);
+            let tally = ServiceTally {
+                seen: counts.seen,
+                lane: counts.lane,
+                lease: counts.by_lease,
+                shape: counts.by_shape,
+                second_try: counts.by_second_try,
+                bucket: counts.by_bucket,
+                crowd: counts.by_crowd,
+                docker_user: counts.marked,
+                early: counts.early,
+            };
+            (*key, tally)
+        });
+        let [v4, v6] = Family::BOTH.map(|family| self.node_counts(family).seen);
+        let node = Amount { packets: v4.packets + v6.packets, bytes: v4.bytes + v6.bytes };
+        let fragments =
+            self.wanted.own().iter().map(|&ip| {
+                (ip, amount(self.tallies.get(&crate::wanted::fragments_name("fragments_seen", ip))))
+            });
+        ftagent_core::tally::Tallies { services: services.collect(), node, fragments: fragments.collect() }
     }
 
     /// Lets go of the kernel: with `keep` everything stays and runs out by itself (`armed` within ten seconds),
@@ -502,9 +530,9 @@ impl Wall {
     }
 
     fn counts_of(&self, names: &ServiceNames) -> ServiceCounts {
-        let [seen, lane, by_lease, by_shape, by_crowd, marked, early] =
+        let [seen, lane, by_lease, by_shape, by_second_try, by_bucket, by_crowd, marked, early] =
             names.0.each_ref().map(|name| amount(self.tallies.get(name)));
-        ServiceCounts { seen, lane, by_lease, by_shape, by_crowd, marked, early }
+        ServiceCounts { seen, lane, by_lease, by_shape, by_second_try, by_bucket, by_crowd, marked, early }
     }
 
     pub(crate) fn node_counts(&self, family: Family) -> NodeCounts {

@@ -103,6 +103,11 @@ impl Wanted {
         self.local.contains(service)
     }
 
+    /// The addresses of the node.
+    pub fn own(&self) -> &[IpAddr] {
+        &self.own
+    }
+
     /// The elements that changed since the last call.
     pub fn take_dirty(&mut self) -> Vec<Element> {
         std::mem::take(&mut self.dirty)
@@ -134,10 +139,8 @@ impl Wanted {
         self.elements_of_node(&mut lasting);
         let served: HashSet<_> = keys.iter().map(Key::service).collect();
         let gone = |at: &&Element| match at.set.kind {
-            Kind::Armed | Kind::Early => !served.contains(&at.key),
-            Kind::Counter(_) | Kind::FragmentsSeen | Kind::FragmentsOver | Kind::FragmentsLimit => {
-                !lasting.contains_key(*at)
-            }
+            Kind::Armed | Kind::Early | Kind::Counter(_) => !served.contains(&at.key),
+            Kind::FragmentsSeen | Kind::FragmentsOver | Kind::FragmentsLimit => !lasting.contains_key(*at),
             _ => false,
         };
         let gone: Vec<_> = self.elements.keys().filter(gone).copied().collect();
@@ -147,7 +150,29 @@ impl Wanted {
             self.put(at, value, Until::Removed);
         }
         self.services = keys;
+        let measures: Vec<_> = self.elements.keys().copied().collect();
+        measures.into_iter().for_each(|at| self.count(at));
         beyond
+    }
+
+    /// Makes the counters that an element of a measure needs. A service that needs none has none but the first,
+    /// because all of them are read twenty times a second.
+    fn count(&mut self, at: Element) {
+        let counts = at.set.kind.counts();
+        if counts.is_empty() {
+            return;
+        }
+        let one = at.key.ending_service(at.set.family).filter(|key| self.services.binary_search(key).is_ok());
+        let services =
+            if at.set.kind == Kind::NodeLeases { self.services.clone() } else { Vec::from_iter(one) };
+        for key in services {
+            for &count in counts {
+                let (counter, value) = counter_of(&key, count);
+                if !self.elements.contains_key(&counter) {
+                    self.put(counter, value, Until::Removed);
+                }
+            }
+        }
     }
 
     fn elements_of_node(&self, lasting: &mut HashMap<Element, Value>) {
@@ -161,8 +186,7 @@ impl Wanted {
             ];
             for (kind, what, object) in kinds {
                 let at = Element { set: SetId { kind, family: Family::of(ip) }, key: Key::address(ip) };
-                let name = format!("{what}_{}", ip.to_string().replace(':', "."));
-                lasting.insert(at, Value::Object(name.into(), object));
+                lasting.insert(at, Value::Object(fragments_name(what, ip).into(), object));
             }
         }
     }
@@ -304,6 +328,7 @@ impl Wanted {
         }
         let life_ms = u64::from(for_ms.min(limits::MEASURE_MS_MAX));
         self.put(at, value, Until::Time(now.plus_millis(life_ms)));
+        self.count(at);
     }
 
     fn put(&mut self, at: Element, value: Value, until: Until) {
@@ -375,6 +400,11 @@ impl Wanted {
     }
 }
 
+/// The name of an object for the fragments of an address.
+pub fn fragments_name(what: &str, ip: IpAddr) -> String {
+    format!("{what}_{}", ip.to_string().replace(':', "."))
+}
+
 /// The key of the node in `armed`, which serves as our sentinel too.
 pub fn armed_node(family: Family) -> Element {
     // One set holds both keys; its name does not depend on the family.
@@ -388,16 +418,20 @@ pub fn early_node(family: Family) -> Element {
 
 /// What stands in the kernel for a service as long as it is there.
 fn elements_of_service(key: &ServiceKey, path: Path, lasting: &mut HashMap<Element, Value>) {
-    let family = Family::of(key.ip);
-    for count in Count::ALL {
-        let at = Element { set: SetId { kind: Kind::Counter(count), family }, key: Key::service(key) };
-        let name = object_name(count.name(), key).into();
-        lasting.insert(at, Value::Object(name, Object::Counter));
-    }
+    let (seen, value) = counter_of(key, Count::Seen);
+    lasting.insert(seen, value);
     if path == Path::Local {
+        let family = Family::of(key.ip);
         let at = Element { set: SetId { kind: Kind::Early, family }, key: Key::service(key) };
         lasting.insert(at, Value::None);
     }
+}
+
+/// A counter of a service.
+fn counter_of(key: &ServiceKey, count: Count) -> (Element, Value) {
+    let set = SetId { kind: Kind::Counter(count), family: Family::of(key.ip) };
+    let name = object_name(count.name(), key).into();
+    (Element { set, key: Key::service(key) }, Value::Object(name, Object::Counter))
 }
 
 #[cfg(test)]

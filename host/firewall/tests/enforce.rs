@@ -402,3 +402,41 @@ fn dockers_nftables_backend_has_no_docker_user_so_packets_are_dropped_early() {
         assert_eq!(status.paths[0].early_because, ["Docker uses nftables and has no DOCKER-USER"]);
     });
 }
+
+#[test]
+fn tallies_are_exact_for_each_service_and_the_node_and_count_fragments() {
+    Rig::new("nft").run(|rig| {
+        let mut wall = open(rig, Mode::Enforce, Path::Forwarded);
+        let before = wall.tallies();
+        let (mut sent, mut fragments) = (0, 0);
+        for v6 in [false, true] {
+            let at = addresses(v6);
+            let (server, neighbour) = (rig.server(v6, false), rig.server(v6, true));
+            let attacker = rig.client(at.attacker, 0);
+            wall.apply(rig.now(), &[lease(at.attacker, Scope::Service(udp(at.server)), 60_000)]).unwrap();
+            assert_eq!(delivered(&attacker, at.server, &server, 70), 0);
+            assert_eq!(rig::delivered_of(&attacker, at.neighbour, &neighbour, 30, &[7; 2_000]), 30);
+            wall.tick(rig.now());
+            let tallies = wall.tallies();
+            let of = |key| tallies.services.iter().find(|(found, _)| *found == key).unwrap().1;
+            let (server, neighbour) = (of(udp(at.server)), of(udp(at.neighbour)));
+            let header = if v6 { 48 } else { 28 };
+            assert_eq!((server.seen.packets, server.seen.bytes), (70, 70 * (16 + header)));
+            assert_eq!((server.lease, server.docker_user), (server.seen, server.seen));
+            assert_eq!(server.dropped(), server.seen);
+            assert_eq!((neighbour.seen.packets, neighbour.dropped().packets), (30, 0), "defragmented");
+            let fragmented = tallies.fragments.iter().find(|(ip, _)| *ip == at.neighbour).unwrap().1;
+            assert_eq!(fragmented.packets, 60);
+            sent += 70 + 60;
+            fragments += fragmented.packets;
+            // Neighbour discovery is counted at the node too.
+            let node = tallies.node.packets - before.node.packets;
+            assert!((sent..sent + 40).contains(&node), "{node} at the node, {sent} sent");
+        }
+        assert_eq!(wall.tallies().fragments.iter().map(|(_, amount)| amount.packets).sum::<u64>(), fragments);
+        // What is served anew goes on growing.
+        wall.set_services(&services(Path::Forwarded), rig.now()).unwrap();
+        wall.tick(rig.now());
+        assert_eq!(wall.tallies().fragments.iter().map(|(_, amount)| amount.packets).sum::<u64>(), fragments);
+    });
+}
