@@ -1,11 +1,18 @@
 //! Is it in force? Checks that an operator can read, each with its mend.
 
+use std::collections::HashMap;
+
 use crate::docker_user;
 use crate::guard::Guard;
 use crate::key::Family;
 use crate::netlink::Netlink;
 use crate::program;
+use crate::set::Kind;
+use crate::set::Rate;
+use crate::set::SetId;
+use crate::set::Tries;
 use crate::structure::Structure;
+use crate::structure::own_rules;
 use crate::wall::DockerBackend;
 use crate::wall::Mode;
 
@@ -106,9 +113,19 @@ fn timeouts(netlink: &mut Netlink) -> Check {
 /// Whether the kernel takes our table. It is asked and changes nothing.
 fn features(mark_bit: u32) -> Check {
     const NAME: &str = "kernel-features";
-    const MEND: &str = "modprobe -a nf_tables nft_limit nft_objref nft_ct; use a kernel of 5.10 or later";
+    const MEND: &str =
+        "modprobe -a nf_tables nft_limit nft_objref nft_ct nft_hash; use a kernel of 5.10 or later";
     let structure = Structure { uplinks: Vec::new(), mode: Mode::Enforce, mark_bit, guard: Guard::default() };
-    match program::run("nft", &["-c", "-f", "-"], &structure.script(true)) {
+    let kinds = [
+        Kind::SecondTry(Tries { after_ms: 300, within_ms: 5_000 }),
+        Kind::Bucket(Rate { per_second: 40, burst: 40 }),
+        Kind::Manual(24),
+    ];
+    let mut script = structure.script(true);
+    for (kind, family) in kinds.into_iter().flat_map(|kind| Family::BOTH.map(|family| (kind, family))) {
+        script += &own_rules::add_script(SetId { kind, family }, &HashMap::new());
+    }
+    match program::run("nft", &["-c", "-f", "-"], &script) {
         Ok(_) => Check::new(NAME, true, "the kernel has all that our table needs", ""),
         Err(error) => Check::new(NAME, false, error.to_string(), MEND),
     }

@@ -4,21 +4,24 @@
 //! The same networks stand in the table itself, ahead of every rule that drops, so limits and shapes spare them
 //! as well.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::key::blocked_as;
+use crate::key;
 use crate::limits;
 use crate::plan::Change;
 use crate::set::Element;
 use crate::set::Kind;
 
-/// Networks that are never blocked.
+/// Why a network is guarded that a person allowed.
+pub const ALLOWED: &str = "it is allowed by hand";
+
+/// Networks that are never blocked, each with why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guard {
-    networks: BTreeSet<IpNet>,
+    networks: BTreeMap<IpNet, &'static str>,
 }
 
 /// Changes that the guard has seen.
@@ -39,25 +42,56 @@ impl Passed {
 impl Guard {
     /// Of these networks; the widest first where there are too many.
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
-        let mut networks: Vec<_> = networks.into_iter().map(|network| network.trunc()).collect();
-        networks.sort_unstable_by_key(|network| (network.prefix_len(), *network));
-        networks.dedup();
+        Self::named(networks.into_iter().map(|network| (network, "it is on the guard list")))
+    }
+
+    /// Of these networks, each with why (a whole clause); the widest first where there are too many, and of two
+    /// reasons the first.
+    pub fn named(networks: impl IntoIterator<Item = (IpNet, &'static str)>) -> Self {
+        let mut networks: Vec<_> =
+            networks.into_iter().map(|(network, why)| (network.trunc(), why)).collect();
+        networks.sort_by_key(|(network, _)| (network.prefix_len(), *network));
+        networks.dedup_by_key(|(network, _)| *network);
         networks.truncate(limits::GUARD_MAX);
         Self { networks: networks.into_iter().collect() }
     }
 
     /// The networks.
     pub fn networks(&self) -> impl Iterator<Item = &IpNet> {
-        self.networks.iter()
+        self.networks.keys()
     }
 
     /// Whether a block of this source would hit someone who is guarded. A source of IPv6 stands for its /64.
     pub fn covers(&self, source: IpAddr) -> bool {
-        let blocked = match source {
-            IpAddr::V4(_) => IpNet::from(source),
-            IpAddr::V6(_) => IpNet::new(blocked_as(source), 64).expect("64 is a prefix length of IPv6"),
-        };
-        self.networks.iter().any(|network| network.contains(&blocked) || blocked.contains(network))
+        self.against(key::lease_of(source, 128)).is_some()
+    }
+
+    /// Why this network must not be leased: it can be nobody's source, or it has someone guarded in it.
+    pub fn against(&self, block: IpNet) -> Option<String> {
+        if let Some(why) = nobodys(block) {
+            return Some(format!("{block} is {why}"));
+        }
+        self.touched(block, |_, _| true)
+    }
+
+    /// Why a person must not block this network. Those who are allowed by hand may lie inside: the rule that lets
+    /// them pass stands first.
+    pub fn against_person(&self, block: IpNet) -> Option<String> {
+        if let Some(why) = nobodys(block).or_else(|| private(block)) {
+            return Some(format!("{block} is {why}"));
+        }
+        self.touched(block, |network, why| why != ALLOWED || network.contains(&block))
+    }
+
+    fn touched(&self, block: IpNet, counts: impl Fn(&IpNet, &str) -> bool) -> Option<String> {
+        let touches = |network: &IpNet| network.contains(&block) || block.contains(network);
+        let mut all = self.networks.iter().filter(|&(network, _)| touches(network));
+        let (network, why) = all.find(|(network, why)| counts(network, why))?;
+        Some(if *network == block {
+            format!("{block} is guarded: {why}")
+        } else {
+            format!("{block} touches {network}, which is guarded: {why}")
+        })
     }
 
     /// Lets changes through, but for blocks of guarded sources.
@@ -65,10 +99,12 @@ impl Guard {
         let mut refused = Vec::new();
         let passes = |change: &Change| {
             let (Change::Add { at, .. } | Change::Renew { at, .. }) = change else { return true };
-            if !matches!(at.set.kind, Kind::Leases | Kind::NodeLeases) {
-                return true;
+            let Some(block) = at.blocks() else { return true };
+            let guarded = match at.set.kind {
+                Kind::Manual(_) => self.against_person(block),
+                _ => self.against(block),
             }
-            let guarded = self.covers(at.key.source(at.set.family));
+            .is_some();
             if guarded {
                 refused.push(*at);
             }
@@ -76,6 +112,47 @@ impl Guard {
         };
         let changes = changes.into_iter().filter(passes).collect();
         Passed { changes, refused }
+    }
+}
+
+/// What such an address is, if no packet from outside can rightly have it as its source.
+fn nobodys(block: IpNet) -> Option<&'static str> {
+    let ip = block.network();
+    let (ends_v4, first) = match ip {
+        IpAddr::V4(ip) => (ip.is_broadcast(), ip.octets()[0]),
+        IpAddr::V6(_) => (false, 1),
+    };
+    if ip.is_loopback() {
+        Some("loopback")
+    } else if ip.is_unspecified() || first == 0 {
+        Some("unspecified")
+    } else if ip.is_multicast() {
+        Some("multicast")
+    } else if ends_v4 {
+        Some("broadcast")
+    } else {
+        None
+    }
+}
+
+/// What such an address is, if it is of a private network: the operator's own machines and containers.
+fn private(block: IpNet) -> Option<&'static str> {
+    let of = |networks: &[&str]| {
+        networks.iter().any(|network| {
+            let network: IpNet = network.parse().expect("a network that is written here");
+            network.contains(&block) || block.contains(&network)
+        })
+    };
+    if of(&["169.254.0.0/16", "fe80::/10"]) {
+        Some("link-local or around it")
+    } else if of(&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]) {
+        Some("private or around it")
+    } else if of(&["100.64.0.0/10"]) {
+        Some("a provider's inner network or around it")
+    } else if of(&["127.0.0.0/8", "0.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/127", "ff00::/8"]) {
+        Some("loopback, unspecified, multicast or broadcast, or around it")
+    } else {
+        None
     }
 }
 
@@ -134,10 +211,58 @@ mod tests {
                 }
             }
             for (source, _) in asked {
-                let refused = passed.refused.iter().any(|at| at.key.source(at.set.family) == blocked_as(source));
+                let refused =
+                    passed.refused.iter().any(|at| at.key.source(at.set.family) == key::blocked_as(source));
                 prop_assert_eq!(refused, guard.covers(source));
             }
         }
+    }
+
+    #[test]
+    fn m23_what_can_be_nobodys_source_is_refused_with_the_reason() {
+        let guard = Guard::named([
+            ("203.0.113.10/32".parse().unwrap(), "it is an address of this node"),
+            ("198.51.100.64/26".parse().unwrap(), ALLOWED),
+        ]);
+        let check = |block: &str, expected: Option<&str>| {
+            let says = guard.against_person(block.parse().unwrap());
+            match (&says, expected) {
+                (Some(says), Some(expected)) => assert!(says.contains(expected), "{says}"),
+                (None, None) => (),
+                _ => panic!("{block}: {says:?}"),
+            }
+        };
+        for (block, expected) in [
+            ("127.0.0.1/32", Some("loopback")),
+            ("::1/128", Some("loopback")),
+            ("0.0.0.0/32", Some("unspecified")),
+            ("::/128", Some("unspecified")),
+            ("255.255.255.255/32", Some("broadcast")),
+            ("224.0.0.1/32", Some("multicast")),
+            ("ff02::1/128", Some("multicast")),
+            ("10.1.2.3/32", Some("private")),
+            ("192.168.0.0/16", Some("private")),
+            ("192.0.0.0/8", Some("private or around it")),
+            ("fd00::/16", Some("private")),
+            ("169.254.1.1/32", Some("link-local")),
+            ("fe80::1/128", Some("link-local")),
+            ("100.64.0.1/32", Some("a provider's inner network")),
+            ("203.0.113.10/32", Some("an address of this node")),
+            ("203.0.113.0/24", Some("touches 203.0.113.10/32")),
+            ("203.0.113.11/32", None),
+            ("198.51.100.65/32", Some("allowed by hand")),
+            ("198.51.100.0/24", None),
+            ("8.8.8.8/32", None),
+            ("2001:db8::/32", None),
+        ] {
+            check(block, expected);
+        }
+        assert!(guard.against("10.1.2.3/32".parse().unwrap()).is_none(), "a lease on a private source");
+        assert!(guard.against("127.0.0.1/32".parse().unwrap()).is_some());
+        assert!(
+            guard.against("198.51.100.0/24".parse().unwrap()).is_some(),
+            "merged leases around someone allowed"
+        );
     }
 
     #[test]

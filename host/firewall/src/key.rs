@@ -8,6 +8,7 @@ use std::net::Ipv6Addr;
 
 use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Transport;
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -186,16 +187,27 @@ impl AsRef<[u8]> for Octets {
     }
 }
 
+/// How much of a leased address counts: one address of IPv4, a /64 of IPv6, and of merged leases a /24 and a /48.
+pub fn lease_bits(family: Family, wide: bool) -> u8 {
+    match (family, wide) {
+        (Family::V4, false) => 32,
+        (Family::V4, true) => 24,
+        (Family::V6, false) => 64,
+        (Family::V6, true) => 48,
+    }
+}
+
+/// The network that a lease of so many bits blocks: those of this length or the next shorter one that there are
+/// sets for. A shorter one than the shortest blocks less than was asked.
+pub fn lease_of(source: IpAddr, prefix_bits: u8) -> IpNet {
+    let family = Family::of(source);
+    let bits = lease_bits(family, prefix_bits < lease_bits(family, false));
+    IpNet::new(source, bits).expect("these are prefix lengths of the family").trunc()
+}
+
 /// The address that a block of this source is keyed by: IPv6 by its /64.
 pub fn blocked_as(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V4(_) => source,
-        IpAddr::V6(ip) => {
-            let mut segments = ip.segments();
-            segments[4..].fill(0);
-            Ipv6Addr::from(segments).into()
-        }
-    }
+    lease_of(source, 128).addr()
 }
 
 /// A name for objects of this service that `nft` can print and read again (no colons).

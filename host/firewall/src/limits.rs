@@ -15,12 +15,35 @@ pub const MEASURE_MS_MAX: u32 = 6 * 3_600_000;
 pub const SERVICES_MAX: usize = 4_096;
 /// Leases for each family, on services and on the node each; a newer one is refused and counted.
 pub const LEASES_MAX: usize = 65_536;
+/// Merged leases (/24, /48) for each family, on services and on the node each; a newer one is refused and counted.
+pub const WIDE_LEASES_MAX: usize = 16_384;
+/// Networks that people blocked, of one prefix length; together as many. A newer one is refused and says so.
+pub const MANUAL_MAX: usize = 1_024;
 /// Lanes for each family, exact and by address each; a newer one is refused and counted.
 pub const LANES_MAX: usize = 65_536;
 /// Distinct shapes, each a rule of its own; a newer one is refused and counted.
 pub const SHAPES_MAX: usize = 32;
 /// Rules that one shape may become (a TCP payload length is one rule for each header length).
 pub const SHAPE_RULES_MAX: usize = 16;
+/// Different numbers that second tries may have at once, and bucket limits too, each with rules of its own; a
+/// measure with other ones is refused and counted.
+pub const DISTINCT_MAX: usize = 8;
+/// Strangers that are waited for at once, for each family; when full, a first try goes on to buckets and crowd.
+/// 100,000 forged sources a second for five seconds fit; an element takes about 100 bytes.
+pub const TRIED_MAX: usize = 524_288;
+/// First tries that are too fresh for a second one, for each family; when full, a second try may come too soon.
+pub const YOUNG_MAX: usize = 131_072;
+/// The longest time in which a second try may come.
+pub const TRY_MS_MAX: u32 = 60_000;
+/// Hashed buckets of one service; forged sources cannot fill more.
+pub const BUCKETS: usize = 4_096;
+/// Services with bucket limits of the same rate, for each family: so many times [`BUCKETS`] have room in the set. A
+/// further one is refused and counted.
+pub const BUCKET_SERVICES_MAX: usize = 64;
+/// A bucket that was not hit for so long is forgotten.
+pub const BUCKET_MS: u64 = 10_000;
+/// For so long the kernel keeps the time of the first drop at a service.
+pub const FIRST_DROP_MS: u64 = 3_600_000;
 /// Bytes that nftables compares at once.
 pub const COMPARE_BYTES_MAX: usize = 16;
 /// Networks in the guard; further ones are not guarded in the kernel and reported.

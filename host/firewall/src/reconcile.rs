@@ -23,12 +23,11 @@ use crate::plan::Until;
 use crate::program;
 use crate::set::Count;
 use crate::set::Element;
-use crate::set::Kind;
 use crate::set::Object;
 use crate::set::SetId;
 use crate::set::Value;
-use crate::shape::ShapeId;
 use crate::structure;
+use crate::structure::own_rules;
 use crate::wall::DockerBackend;
 use crate::wall::LeftOut;
 use crate::wall::Mode;
@@ -172,7 +171,7 @@ impl Wall {
             }
         }
         self.clear_litter(now)?;
-        self.forget_shapes()?;
+        self.forget_own_rules()?;
         if self.reconcile.last_guard.is_none_or(|last| now.millis_since(last) >= limits::GUARD_MS) {
             self.reconcile.last_guard = Some(now);
             self.refresh_guard(now)?;
@@ -196,12 +195,11 @@ impl Wall {
         } else {
             self.read_present(now, false)?;
         }
-        let wanted: Vec<_> = self.wanted.shapes.keys().copied().collect();
-        for id in wanted {
-            if !self.shapes.contains(&id) {
-                self.install_shape(id)?;
-            }
-        }
+        // Their chains may have been emptied; those of adopted shapes cannot be written again.
+        let gone: Vec<_> = self.idle_own_rules().collect();
+        self.rewrite_own_rules(&gone)?;
+        let missing: Vec<_> = self.wanted.own_rules().filter(|set| !self.own_rules.contains(set)).collect();
+        self.install_own_rules(&missing)?;
         self.reconcile.last_full = Some(now);
         self.arm(now);
         self.commit_all(now)?;
@@ -244,7 +242,7 @@ impl Wall {
     fn read_present(&mut self, now: Instant, adopt: bool) -> Result<(), FirewallError> {
         self.present.elements.clear();
         self.present.objects.clear();
-        self.shapes.clear();
+        self.own_rules.clear();
         let limits = self.netlink.limits()?;
         let mut objects: HashMap<String, Object> = limits.into_iter().collect();
         self.netlink.counters(|name, _| {
@@ -253,13 +251,9 @@ impl Wall {
         self.present.objects.extend(objects.keys().map(|name| name.as_str().into()));
         let mut sets: Vec<_> = SetId::lasting().collect();
         for name in self.netlink.sets()? {
-            let shape = name.strip_prefix("shape_").and_then(|rest| rest.split_once('_'));
-            if let Some((Some(id), digit)) = shape.map(|(id, digit)| (ShapeId::parse(id), digit)) {
-                let family = if digit == "4" { Family::V4 } else { Family::V6 };
-                sets.push(SetId { kind: Kind::Shape(id), family });
-                if !self.shapes.contains(&id) {
-                    self.shapes.push(id);
-                }
+            if let Some(set) = SetId::parse_own(&name) {
+                sets.push(set);
+                self.own_rules.push(set);
             }
         }
         for set in sets {
@@ -286,11 +280,8 @@ impl Wall {
         };
         let until = held.left_ms.map_or(Until::Removed, |ms| Until::Time(now.plus_millis(ms)));
         let at = Element { set, key: held.key };
-        let measure = matches!(
-            set.kind,
-            Kind::Leases | Kind::NodeLeases | Kind::Lanes | Kind::AddressLanes | Kind::Crowd | Kind::Shape(_)
-        );
-        if adopt && measure {
+        // What has no end came from a configuration, which will say it again.
+        if adopt && set.kind.is_measure() && until != Until::Removed {
             self.wanted.adopt(at, value.clone(), until);
         }
         self.present.elements.insert(at, (value, until));
@@ -469,25 +460,36 @@ impl Wall {
         Ok(())
     }
 
-    /// Rules of shapes that no service wants any more. Those of adopted shapes cannot be written again, so while one
-    /// of them is in force all stay.
-    fn forget_shapes(&mut self) -> Result<(), FirewallError> {
-        let in_force = |id: &ShapeId| self.wanted.size(Kind::Shape(*id)) > 0;
-        let idle: Vec<_> = self.shapes.iter().filter(|id| !in_force(id)).copied().collect();
-        let adopted = self.shapes.iter().any(|id| in_force(id) && !self.wanted.shapes.contains_key(id));
-        if idle.is_empty() || adopted {
+    fn idle_own_rules(&self) -> impl Iterator<Item = SetId> {
+        self.own_rules.iter().copied().filter(|set| self.wanted.size_of(*set) == 0)
+    }
+
+    /// Rules of measures that no service wants any more.
+    fn forget_own_rules(&mut self) -> Result<(), FirewallError> {
+        let idle: Vec<_> = self.idle_own_rules().collect();
+        if idle.is_empty() {
             return Ok(());
         }
-        let kept: Vec<_> = self.shapes.iter().filter(|id| !idle.contains(id)).copied().collect();
-        let mut script = structure::forget_shapes_script(&idle);
-        for id in &kept {
-            let shape = &self.wanted.shapes[id];
-            let texts = Family::BOTH.map(|family| crate::shape::matches(shape, family).unwrap_or_default());
-            script += &structure::shape_script(*id, [&texts[0], &texts[1]]);
+        self.rewrite_own_rules(&idle)
+    }
+
+    /// Writes the chains anew that hold rules of measures, without those of the sets `gone`, which go too. The rules
+    /// of adopted shapes cannot be written again, so while one of them is in force its chain stays.
+    fn rewrite_own_rules(&mut self, gone: &[SetId]) -> Result<(), FirewallError> {
+        let shapes = &self.wanted.shapes;
+        let stay: Vec<_> = self.own_rules.iter().filter(|set| !gone.contains(set)).copied().collect();
+        let chain = |set: &SetId| own_rules::chain(set.kind);
+        let fixed: HashSet<_> =
+            stay.iter().filter(|set| !own_rules::is_known(**set, shapes)).filter_map(chain).collect();
+        let concerned: HashSet<_> = self.own_rules.iter().filter_map(chain).collect();
+        let emptied: Vec<_> = concerned.difference(&fixed).copied().collect();
+        if emptied.is_empty() {
+            return Ok(());
         }
-        program::nft(&script)?;
-        self.shapes = kept;
-        self.present.elements.retain(|at, _| !matches!(at.set.kind, Kind::Shape(id) if idle.contains(&id)));
+        program::nft(&own_rules::rewrite_script(&emptied, gone, &stay, shapes))?;
+        let went = |set: &SetId| gone.contains(set) && chain(set).is_some_and(|name| emptied.contains(&name));
+        self.own_rules.retain(|set| !went(set));
+        self.present.elements.retain(|at, _| !went(&at.set));
         self.reconcile.note_structure(self.netlink.fingerprint()?);
         Ok(())
     }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
+use crate::key;
 use crate::key::Family;
 use crate::key::Key;
 use crate::shape::ShapeId;
@@ -66,14 +69,28 @@ pub enum Kind {
     Armed,
     /// The same for the node as a whole; one set for both families.
     ArmedNode,
+    /// Services where decisions are counted and nothing is dropped.
+    Observed,
+    /// Services where leases are counted and do not drop.
+    Limited,
     /// Sources blocked at a service.
     Leases,
+    /// Networks of merged leases blocked at a service (IPv4 /24, IPv6 /48).
+    WideLeases,
     /// Sources blocked at the node.
     NodeLeases,
+    /// Networks of merged leases blocked at the node.
+    NodeWideLeases,
+    /// Networks of this prefix length that a person blocked at the node.
+    Manual(u8),
     /// Flows of players.
     Lanes,
     /// Other flows from addresses of players.
     AddressLanes,
+    /// Services where strangers pass at their second try.
+    SecondTry(Tries),
+    /// Services where strangers are limited by hashed source.
+    Bucket(Rate),
     /// Limits of crowds: service to limit.
     Crowd,
     /// Services whose packets we drop ourselves.
@@ -82,8 +99,12 @@ pub enum Kind {
     EarlyNode,
     /// Services at which a shape is dropped.
     Shape(ShapeId),
+    /// Services at which a shape is counted only: service to counter.
+    Trial(ShapeId),
     /// Service to counter.
     Counter(Count),
+    /// Services of which a packet was dropped; the kernel adds them, and what is left of their time tells when.
+    FirstDrop,
     /// Own address to the counter of its fragments.
     FragmentsSeen,
     /// Own address to the counter of its fragments over the limit.
@@ -92,16 +113,56 @@ pub enum Kind {
     FragmentsLimit,
 }
 
+/// When a second try counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tries {
+    /// Not sooner than this after the first.
+    pub after_ms: u32,
+    /// Not later than this.
+    pub within_ms: u32,
+}
+
+/// What one hashed bucket may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate {
+    /// Packets.
+    pub per_second: u32,
+    /// How many at once.
+    pub burst: u32,
+}
+
 impl Kind {
     /// What is counted of packets that meet an element of this kind.
     pub fn counts(self) -> &'static [Count] {
         match self {
-            Self::Leases | Self::NodeLeases => &[Count::Lease, Count::Marked, Count::Early],
+            Self::Leases | Self::WideLeases | Self::NodeLeases | Self::NodeWideLeases | Self::Manual(_) => {
+                &[Count::Lease, Count::Marked, Count::Early]
+            }
             Self::Lanes | Self::AddressLanes => &[Count::Lane],
+            Self::SecondTry(_) => &[Count::SecondTry, Count::Marked, Count::Early],
+            Self::Bucket(_) => &[Count::Bucket, Count::Marked, Count::Early],
             Self::Crowd => &[Count::Crowd, Count::Marked, Count::Early],
             Self::Shape(_) => &[Count::Shape, Count::Marked, Count::Early],
             _ => &[],
         }
+    }
+
+    /// Whether an element concerns every service of the node.
+    pub fn is_of_node(self) -> bool {
+        matches!(self, Self::NodeLeases | Self::NodeWideLeases | Self::Manual(_))
+    }
+
+    /// Whether a set of this kind comes and goes with rules of its own, which its name tells.
+    pub fn has_own_rules(self) -> bool {
+        matches!(
+            self,
+            Self::Shape(_) | Self::Trial(_) | Self::SecondTry(_) | Self::Bucket(_) | Self::Manual(_)
+        )
+    }
+
+    /// Whether its elements are what effects or people asked for, so that a restart takes them over.
+    pub fn is_measure(self) -> bool {
+        !self.counts().is_empty() || matches!(self, Self::Trial(_))
     }
 }
 
@@ -121,28 +182,61 @@ impl SetId {
         match self.kind {
             Kind::Armed => format!("armed{digit}"),
             Kind::ArmedNode => "armed_node".to_owned(),
+            Kind::Observed => format!("observed{digit}"),
+            Kind::Limited => format!("limited{digit}"),
             Kind::Leases => format!("leases{digit}"),
+            Kind::WideLeases => format!("wide_leases{digit}"),
             Kind::NodeLeases => format!("node_leases{digit}"),
+            Kind::NodeWideLeases => format!("node_wide_leases{digit}"),
+            Kind::Manual(bits) => format!("manual_{bits}_{digit}"),
             Kind::Lanes => format!("lanes{digit}"),
             Kind::AddressLanes => format!("address_lanes{digit}"),
+            Kind::SecondTry(Tries { after_ms, within_ms }) => format!("try_{after_ms}_{within_ms}_{digit}"),
+            Kind::Bucket(Rate { per_second, burst }) => format!("bucket_{per_second}_{burst}_{digit}"),
             Kind::Crowd => format!("crowd{digit}"),
             Kind::Early => format!("early{digit}"),
             Kind::EarlyNode => "early_node".to_owned(),
             Kind::Shape(id) => format!("shape_{id}_{digit}"),
+            Kind::Trial(id) => format!("trial_{id}_{digit}"),
             Kind::Counter(count) => format!("count_{}{digit}", count.name()),
+            Kind::FirstDrop => format!("first_drop{digit}"),
             Kind::FragmentsSeen => format!("fragments_seen{digit}"),
             Kind::FragmentsOver => format!("fragments_over{digit}"),
             Kind::FragmentsLimit => format!("fragments_limit{digit}"),
         }
     }
 
-    /// Every set that does not belong to a shape.
+    /// The set of such a name, if it is one that comes and goes with rules of its own.
+    pub fn parse_own(name: &str) -> Option<Self> {
+        let (rest, digit) = name.rsplit_once('_')?;
+        let family = Family::BOTH.into_iter().find(|family| digit == family.digit().to_string())?;
+        let (what, rest) = rest.split_once('_')?;
+        let two = || {
+            let (first, second) = rest.split_once('_')?;
+            Some((first.parse().ok()?, second.parse().ok()?))
+        };
+        let kind = match what {
+            "shape" => Kind::Shape(ShapeId::parse(rest)?),
+            "trial" => Kind::Trial(ShapeId::parse(rest)?),
+            "try" => two().map(|(after_ms, within_ms)| Kind::SecondTry(Tries { after_ms, within_ms }))?,
+            "bucket" => two().map(|(per_second, burst)| Kind::Bucket(Rate { per_second, burst }))?,
+            "manual" => Kind::Manual(rest.parse().ok()?),
+            _ => return None,
+        };
+        Some(Self { kind, family })
+    }
+
+    /// Every set that stands as long as the table, but for those that the kernel fills.
     pub fn lasting() -> impl Iterator<Item = Self> {
         let kinds = [
             Kind::Armed,
             Kind::ArmedNode,
+            Kind::Observed,
+            Kind::Limited,
             Kind::Leases,
+            Kind::WideLeases,
             Kind::NodeLeases,
+            Kind::NodeWideLeases,
             Kind::Lanes,
             Kind::AddressLanes,
             Kind::Crowd,
@@ -172,6 +266,19 @@ pub struct Element {
     pub key: Key,
 }
 
+impl Element {
+    /// Who is blocked by this element; `None` if it blocks nobody.
+    pub fn blocks(&self) -> Option<IpNet> {
+        let bits = match (self.set.kind, self.set.family) {
+            (Kind::Leases | Kind::NodeLeases, family) => key::lease_bits(family, false),
+            (Kind::WideLeases | Kind::NodeWideLeases, family) => key::lease_bits(family, true),
+            (Kind::Manual(bits), _) => bits,
+            _ => return None,
+        };
+        IpNet::new(self.key.source(self.set.family), bits).ok()
+    }
+}
+
 /// An object of our table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Object {
@@ -190,4 +297,34 @@ pub enum Value {
     Object(Arc<str>, Object),
     /// Matches only up to this rate (the element's own limit).
     UpTo { per_second: u32 },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_with_own_rules_are_known_by_their_names() {
+        let id = ShapeId::parse("0123456789abcdef").unwrap();
+        let kinds = [
+            Kind::Shape(id),
+            Kind::Trial(id),
+            Kind::SecondTry(Tries { after_ms: 300, within_ms: 5_000 }),
+            Kind::Bucket(Rate { per_second: 40, burst: 9 }),
+            Kind::Manual(24),
+        ];
+        for kind in kinds {
+            for family in Family::BOTH {
+                let set = SetId { kind, family };
+                assert_eq!(SetId::parse_own(&set.name()), Some(set));
+            }
+            assert!(kind.has_own_rules());
+        }
+        for set in SetId::lasting() {
+            assert_eq!(SetId::parse_own(&set.name()), None);
+        }
+        for other in ["shape_x_4", "manual_300_4", "try_1_4", "buckets_40_9_4", ""] {
+            assert_eq!(SetId::parse_own(other), None, "{other}");
+        }
+    }
 }

@@ -44,7 +44,7 @@ impl std::fmt::Display for ShapeId {
 /// Why a shape cannot become a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unmatchable {
-    /// It has no field, or only the client's port: that would drop players too.
+    /// It has no field, or one that many players share alone (port, time to live, window).
     TooWide,
     /// A compare of no bytes or more than 16, or a mask of another length.
     Compare,
@@ -55,10 +55,12 @@ pub enum Unmatchable {
 /// The matches of one shape, one text a rule; any of them is enough.
 pub fn matches(shape: &Shape, family: Family) -> Result<Vec<String>, Unmatchable> {
     let tcp_fields = shape.tcp_flags.is_some() || shape.without_options;
-    if shape.transport == Transport::Udp && tcp_fields {
+    if shape.transport == Transport::Udp && (tcp_fields || shape.window.is_some()) {
         return Err(Unmatchable::Transport);
     }
-    if shape.bytes.is_empty() && shape.payload_bytes.is_none() && !tcp_fields {
+    let narrow = !shape.bytes.is_empty() || shape.payload_bytes.is_some() || tcp_fields;
+    let narrow_together = shape.window.is_some() && (shape.ttl.is_some() || shape.source_port.is_some());
+    if !narrow && !narrow_together {
         return Err(Unmatchable::TooWide);
     }
     let mut common = String::new();
@@ -67,6 +69,19 @@ pub fn matches(shape: &Shape, family: Family) -> Result<Vec<String>, Unmatchable
     }
     if let Some((mask, value)) = shape.tcp_flags {
         let _ = write!(common, " @th,104,8 & {mask:#04x} == {:#04x}", value & mask);
+    }
+    if let Some(window) = shape.window {
+        let _ = write!(common, " @th,112,16 {window}");
+    }
+    if let Some(ttl) = &shape.ttl {
+        // The ninth byte of an IPv4 header, the eighth of an IPv6 header.
+        let at = if family == Family::V4 { 64 } else { 56 };
+        let (first, last) = (*ttl.start(), *ttl.end());
+        let _ = if first == last {
+            write!(common, " @nh,{at},8 {first}")
+        } else {
+            write!(common, " @nh,{at},8 {first}-{last}")
+        };
     }
     for bytes in &shape.bytes {
         common.push_str(&compare(shape.transport, bytes)?);
@@ -163,15 +178,27 @@ mod tests {
             &["@th,96,4 5 @th,104,8 & 0x3f == 0x02"],
         );
         check(
+            &Shape { window: Some(1_024), ttl: Some(240..=244), ..tcp.clone() },
+            &["@th,112,16 1024 @nh,64,8 240-244"],
+        );
+        check(
             &Shape { payload_bytes: Some(1..=1), without_options: true, ..tcp },
             &["ip hdrlength 5 @th,96,4 5 ip length 41"],
         );
+        let far = Shape { ttl: Some(7..=7), payload_bytes: Some(0..=0), ..shape(Transport::Udp) };
+        assert_eq!(matches(&far, Family::V6).unwrap(), ["udp length 8 @nh,56,8 7"]);
     }
 
     #[test]
     fn shapes_that_would_drop_players_are_refused() {
         let wide = Shape { source_port: Some(53), ..shape(Transport::Udp) };
         assert_eq!(matches(&wide, Family::V4), Err(Unmatchable::TooWide));
+        let wide = Shape { ttl: Some(1..=9), source_port: Some(53), ..shape(Transport::Udp) };
+        assert_eq!(matches(&wide, Family::V4), Err(Unmatchable::TooWide));
+        let wide = Shape { window: Some(0), ..shape(Transport::Tcp) };
+        assert_eq!(matches(&wide, Family::V4), Err(Unmatchable::TooWide));
+        let window = Shape { window: Some(0), payload_bytes: Some(0..=0), ..shape(Transport::Udp) };
+        assert_eq!(matches(&window, Family::V4), Err(Unmatchable::Transport));
         let long = BytesAt { offset: 0, value: vec![0; 17], mask: vec![0xff; 17] };
         let long = Shape { bytes: vec![long], ..shape(Transport::Udp) };
         assert_eq!(matches(&long, Family::V4), Err(Unmatchable::Compare));

@@ -95,8 +95,10 @@ pub struct PathStatus {
 /// A block that is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeaseStatus {
-    /// Who; IPv6 sources by their /64.
+    /// Who; IPv6 sources by their /64, merged ones by their /24 or /48.
     pub source: IpAddr,
+    /// How much of the address counts.
+    pub prefix_bits: u8,
     /// Where.
     pub scope: Scope,
     /// Why.
@@ -108,12 +110,14 @@ pub struct LeaseStatus {
 /// A limit or a shape in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MeasureStatus {
-    /// `limit` or `shape`.
+    /// `limit`, `bucket`, `second-try`, `shape` or `trial` (a shape that is counted only).
     pub what: &'static str,
     /// Where.
     pub service: ServiceKey,
     /// For a limit, packets a second.
     pub packets_per_second: Option<u64>,
+    /// For a shape that is counted only, what it hit so far.
+    pub hit: Option<Amount>,
     /// Why.
     pub reason: String,
     /// How long still.
@@ -178,7 +182,8 @@ pub struct WallStatus {
 impl crate::wall::Wall {
     /// All that there is to show.
     pub fn status(&self, now: Instant) -> WallStatus {
-        let leases_total = self.wanted.size(Kind::Leases) + self.wanted.size(Kind::NodeLeases);
+        let leases = [Kind::Leases, Kind::WideLeases, Kind::NodeLeases, Kind::NodeWideLeases];
+        let leases_total = leases.into_iter().map(|kind| self.wanted.size(kind)).sum();
         let refusals = &self.wanted.refusals;
         WallStatus {
             mode: self.structure.mode,
@@ -236,11 +241,13 @@ impl crate::wall::Wall {
     fn lease_status(&self, now: Instant) -> Vec<LeaseStatus> {
         let leases = self.in_force(now).filter_map(|(at, _, seconds_left, reason)| {
             let scope = match at.set.kind {
-                Kind::NodeLeases => Scope::Node,
-                Kind::Leases => Scope::Service(at.key.ending_service(at.set.family)?),
+                Kind::NodeLeases | Kind::NodeWideLeases => Scope::Node,
+                Kind::Leases | Kind::WideLeases => Scope::Service(at.key.ending_service(at.set.family)?),
                 _ => return None,
             };
-            Some(LeaseStatus { source: at.key.source(at.set.family), scope, reason, seconds_left })
+            let block = at.blocks()?;
+            let (source, prefix_bits) = (block.addr(), block.prefix_len());
+            Some(LeaseStatus { source, prefix_bits, scope, reason, seconds_left })
         });
         let mut leases: Vec<_> = leases.take(limits::SHOWN_MAX).collect();
         leases.sort_by_key(|lease| (lease.source, lease.seconds_left));
@@ -254,10 +261,17 @@ impl crate::wall::Wall {
                     ("limit", Some(*per_second))
                 }
                 (Kind::Shape(_), _) => ("shape", None),
+                (Kind::Trial(_), _) => ("trial", None),
+                (Kind::SecondTry(_), _) => ("second-try", None),
+                (Kind::Bucket(rate), _) => ("bucket", Some(u64::from(rate.per_second))),
                 _ => return None,
             };
             let service = at.key.ending_service(at.set.family)?;
-            Some(MeasureStatus { what, service, packets_per_second, reason, seconds_left })
+            let hit = match (at.set.kind, value) {
+                (Kind::Trial(_), Value::Object(name, _)) => Some(self.counted(name)),
+                _ => None,
+            };
+            Some(MeasureStatus { what, service, packets_per_second, hit, reason, seconds_left })
         });
         let mut measures: Vec<_> = measures.take(limits::SHOWN_MAX).collect();
         measures.sort_by(|a, b| (a.service, a.what, &a.reason).cmp(&(b.service, b.what, &b.reason)));
@@ -291,7 +305,7 @@ impl crate::wall::Wall {
             let concerned = self.wanted.services().iter().any(|service| Family::of(service.ip) == family);
             if let Some((says, mend)) = &path.broken
                 && (concerned || path.filter.is_some())
-                && self.structure.mode == Mode::Enforce
+                && self.structure.mode != Mode::Observe
             {
                 say(format!("{says}; packets are dropped early instead"), mend);
             }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ftagent_core::effect::Effect;
+use ftagent_core::manifest::Shape;
 use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Services;
 use ftagent_core::tally::ServiceTally;
@@ -38,15 +39,14 @@ use crate::set::Count;
 use crate::set::Element;
 use crate::set::Kind;
 use crate::set::SetId;
-use crate::shape;
-use crate::shape::ShapeId;
+use crate::set::Value;
 use crate::status::Amount;
 use crate::status::NodeCounts;
 use crate::status::Problem;
 use crate::status::ServiceCounts;
 use crate::status::WallReport;
-use crate::structure;
 use crate::structure::Structure;
+use crate::structure::own_rules;
 use crate::tally::Tallies;
 use crate::wanted::Refusal;
 use crate::wanted::Wanted;
@@ -57,6 +57,8 @@ use crate::wanted::Wanted;
 pub enum Mode {
     /// Decide and count, drop nothing, touch no foreign chain.
     Observe,
+    /// Drop shapes and what is over a limit; count leases, but block nobody other than by hand.
+    Limit,
     /// Drop and limit.
     Enforce,
 }
@@ -146,8 +148,8 @@ pub struct Wall {
     pub(crate) structure: Structure,
     pub(crate) reconcile: Reconcile,
     pub(crate) tallies: Tallies,
-    /// Shapes that have rules in the kernel.
-    pub(crate) shapes: Vec<ShapeId>,
+    /// Sets in the kernel that have rules of their own.
+    pub(crate) own_rules: Vec<SetId>,
     /// Whether `set_services` was called; before that, what was adopted is left alone.
     pub(crate) knows_services: bool,
     pub(crate) is_off: bool,
@@ -193,7 +195,7 @@ impl Wall {
             structure,
             reconcile: Reconcile::default(),
             tallies: Tallies::default(),
-            shapes: Vec::new(),
+            own_rules: Vec::new(),
             knows_services: false,
             is_off: false,
             renews,
@@ -232,7 +234,8 @@ impl Wall {
         self.service_switches = switches;
         let names: std::collections::HashSet<Arc<str>> =
             self.service_switches.iter().flat_map(|(.., names)| names.0.iter().cloned()).collect();
-        let of_node = |name: &str| name.starts_with("node_") || name.starts_with("fragments_");
+        let of_node =
+            |name: &str| ["node_", "fragments_", "trial_"].iter().any(|what| name.starts_with(what));
         self.tallies.keep(|name| of_node(name) || names.contains(name));
         self.decide_early(now);
         self.arm(now);
@@ -344,6 +347,20 @@ impl Wall {
         ftagent_core::tally::Tallies { services: services.collect(), node, fragments: fragments.collect() }
     }
 
+    /// What each shape that is counted only has hit so far at each service, as of the last tick.
+    pub fn trials(&self) -> Vec<(ServiceKey, Shape, Amount)> {
+        let trials = self.wanted.elements.iter().filter_map(|(at, (value, _))| {
+            let (Kind::Trial(id), Value::Object(name, _)) = (at.set.kind, value) else { return None };
+            let service = at.key.ending_service(at.set.family)?;
+            Some((service, self.wanted.shapes.get(&id)?.clone(), self.counted(name)))
+        });
+        trials.collect()
+    }
+
+    pub(crate) fn counted(&self, name: &str) -> Amount {
+        amount(self.tallies.get(name))
+    }
+
     /// Lets go of the kernel: with `keep` everything stays and runs out by itself (`armed` within ten seconds),
     /// which a restart adopts; otherwise it is removed. Returns a line for each thing that was removed.
     pub fn close(self, keep: bool) -> Vec<String> {
@@ -353,7 +370,7 @@ impl Wall {
     /// What the kernel held is gone or unknown.
     pub(crate) fn forget_kernel(&mut self) {
         self.present = Present::default();
-        self.shapes.clear();
+        self.own_rules.clear();
         self.reconcile.forget();
     }
 
@@ -389,7 +406,10 @@ impl Wall {
         }
         elements.sort_unstable();
         elements.dedup();
-        self.install_shapes(&elements)?;
+        let mut sets: Vec<_> = elements.iter().map(|at| at.set).collect();
+        sets.dedup();
+        sets.retain(|set| self.wanted.size_of(*set) > 0);
+        self.install_own_rules(&sets)?;
         let changes = plan::plan(&self.wanted.elements, &self.present, elements, now);
         let passed = self.structure.guard.pass(changes);
         for at in &passed.refused {
@@ -439,27 +459,21 @@ impl Wall {
             Some(Problem { says: format!("the kernel refused `{change}`: {errno}"), mend: String::new() });
     }
 
-    /// Makes rules for shapes that have none yet.
-    fn install_shapes(&mut self, elements: &[Element]) -> Result<(), FirewallError> {
-        let mut missing: Vec<_> = elements
+    /// Makes rules for sets that have rules of their own and are not there yet.
+    pub(crate) fn install_own_rules(&mut self, sets: &[SetId]) -> Result<(), FirewallError> {
+        let shapes = &self.wanted.shapes;
+        let missing: Vec<_> = sets
             .iter()
-            .filter_map(|at| match at.set.kind {
-                Kind::Shape(id) if !self.shapes.contains(&id) => Some(id),
-                _ => None,
-            })
+            .filter(|set| set.kind.has_own_rules() && !self.own_rules.contains(set))
+            .filter(|set| own_rules::is_known(**set, shapes))
+            .copied()
             .collect();
-        missing.dedup();
-        for id in missing {
-            self.install_shape(id)?;
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    pub(crate) fn install_shape(&mut self, id: ShapeId) -> Result<(), FirewallError> {
-        let Some(shape) = self.wanted.shapes.get(&id) else { return Ok(()) };
-        let texts = Family::BOTH.map(|family| shape::matches(shape, family).unwrap_or_default());
-        program::nft(&structure::shape_script(id, [&texts[0], &texts[1]]))?;
-        self.shapes.push(id);
+        let script: String = missing.iter().map(|set| own_rules::add_script(*set, shapes)).collect();
+        program::nft(&script)?;
+        self.own_rules.extend(missing);
         self.reconcile.note_structure(self.netlink.fingerprint()?);
         Ok(())
     }
@@ -483,11 +497,13 @@ impl Wall {
         self.structure.guard = guard;
         program::nft(&self.structure.guard_script())?;
         // Who is guarded from now on must not stay blocked.
-        let blocks = self.wanted.elements.keys().filter(|at| {
-            matches!(at.set.kind, Kind::Leases | Kind::NodeLeases)
-                && self.structure.guard.covers(at.key.source(at.set.family))
-        });
-        let blocks: Vec<_> = blocks.copied().collect();
+        let guard = &self.structure.guard;
+        let guarded = |at: &&Element| match (at.set.kind, at.blocks()) {
+            (_, None) => false,
+            (Kind::Manual(_), Some(block)) => guard.against_person(block).is_some(),
+            (_, Some(block)) => guard.against(block).is_some(),
+        };
+        let blocks: Vec<_> = self.wanted.elements.keys().filter(guarded).copied().collect();
         blocks.into_iter().for_each(|at| self.wanted.remove(at));
         self.commit_dirty(now)
     }

@@ -3,6 +3,8 @@
 //! Everything is bounded; what does not fit is refused, the newest first, and counted. Nothing here is sent
 //! anywhere: `plan` compares it with what is there, and the guard is asked after that.
 
+mod fold;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::HashMap;
@@ -11,12 +13,6 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ftagent_core::effect::CrowdLimit;
-use ftagent_core::effect::Effect;
-use ftagent_core::effect::Lane;
-use ftagent_core::effect::Lease;
-use ftagent_core::effect::Scope;
-use ftagent_core::effect::ShapeDrop;
 use ftagent_core::manifest::Shape;
 use ftagent_core::service::Path;
 use ftagent_core::service::ServiceKey;
@@ -26,7 +22,6 @@ use serde::Serialize;
 
 use crate::key::Family;
 use crate::key::Key;
-use crate::key::blocked_as;
 use crate::key::object_name;
 use crate::limits;
 use crate::plan::Until;
@@ -36,7 +31,6 @@ use crate::set::Kind;
 use crate::set::Object;
 use crate::set::SetId;
 use crate::set::Value;
-use crate::shape;
 use crate::shape::ShapeId;
 
 /// Why a measure was not taken.
@@ -51,6 +45,8 @@ pub enum Refusal {
     Family,
     /// The shape cannot be matched, or would be too wide.
     Shape,
+    /// It is a measure of the other transport, or its numbers cannot be.
+    Unfit,
 }
 
 /// What was refused: how often, and the last ones in words.
@@ -213,85 +209,6 @@ impl Wanted {
         }
     }
 
-    /// Takes an effect into account. A life of 0 ms takes the measure back.
-    pub fn fold(&mut self, now: Instant, effect: &Effect) {
-        match effect {
-            Effect::Lease(lease) => self.lease(now, lease),
-            Effect::Lane(lane) => self.lane(now, lane),
-            Effect::CrowdLimit(limit) => self.crowd_limit(now, limit),
-            Effect::ShapeDrop(shape) => self.shape_drop(now, shape),
-            Effect::SecondTry(_) | Effect::BucketLimit(_) | Effect::SynProxy(_) | Effect::Notice(_) => (),
-        }
-    }
-
-    fn lease(&mut self, now: Instant, lease: &Lease) {
-        let (source, family) = (blocked_as(lease.source), Family::of(lease.source));
-        let elements: Vec<_> = match &lease.scope {
-            Scope::Node => {
-                vec![Element { set: SetId { kind: Kind::NodeLeases, family }, key: Key::address(source) }]
-            }
-            Scope::Service(service) if Family::of(service.ip) == family => {
-                let set = SetId { kind: Kind::Leases, family };
-                let keys = self.on_addresses(service).into_iter();
-                keys.map(|service| Element { set, key: Key::source_at(source, &service) }).collect()
-            }
-            Scope::Service(_) => {
-                return self.refusals.note(Refusal::Family, format!("lease on {}", lease.source));
-            }
-        };
-        for at in elements {
-            self.ask(now, at, Value::None, lease.for_ms, Some(&lease.reason), limits::LEASES_MAX);
-        }
-    }
-
-    fn lane(&mut self, now: Instant, lane: &Lane) {
-        let family = Family::of(lane.source);
-        if Family::of(lane.service.ip) != family {
-            return self.refusals.note(Refusal::Family, format!("lane for {}", lane.source));
-        }
-        for service in self.on_addresses(&lane.service) {
-            let (kind, key) = match lane.source_port {
-                Some(port) => (Kind::Lanes, Key::flow(lane.source, port, &service)),
-                None => (Kind::AddressLanes, Key::source_at(lane.source, &service)),
-            };
-            let value = Value::UpTo { per_second: lane.packets_per_second.max(1) };
-            let at = Element { set: SetId { kind, family }, key };
-            self.ask(now, at, value, lane.for_ms, None, limits::LANES_MAX);
-        }
-    }
-
-    fn crowd_limit(&mut self, now: Instant, limit: &CrowdLimit) {
-        for service in self.on_addresses(&limit.service) {
-            let set = SetId { kind: Kind::Crowd, family: Family::of(service.ip) };
-            let per_second = u64::from(limit.packets_per_second.max(1));
-            let burst = limit.burst.max(1);
-            let name = object_name(&format!("crowd_{per_second}_{burst}"), &service);
-            let value = Value::Object(name.into(), Object::LimitOver { per_second, burst });
-            let at = Element { set, key: Key::service(&service) };
-            self.ask(now, at, value, limit.for_ms, Some(&limit.reason), limits::SERVICES_MAX);
-        }
-    }
-
-    fn shape_drop(&mut self, now: Instant, drop: &ShapeDrop) {
-        let id = ShapeId::of(&drop.shape);
-        let known = self.shapes.contains_key(&id);
-        let fits = Family::BOTH.iter().all(|&family| shape::matches(&drop.shape, family).is_ok());
-        if !fits || drop.shape.transport != drop.service.transport {
-            return self.refusals.note(Refusal::Shape, format!("shape at {}", drop.service));
-        }
-        if !known && self.shapes.len() >= limits::SHAPES_MAX {
-            return self.refusals.note(Refusal::Full, format!("shape at {}", drop.service));
-        }
-        if !known && drop.for_ms > 0 {
-            self.shapes.insert(id, drop.shape.clone());
-        }
-        for service in self.on_addresses(&drop.service) {
-            let set = SetId { kind: Kind::Shape(id), family: Family::of(service.ip) };
-            let at = Element { set, key: Key::service(&service) };
-            self.ask(now, at, Value::None, drop.for_ms, Some(&drop.reason), limits::SERVICES_MAX);
-        }
-    }
-
     /// Takes over an element that an earlier run left in the kernel.
     pub fn adopt(&mut self, at: Element, value: Value, until: Until) {
         self.reasons.insert(at, "host/adopted".into());
@@ -350,6 +267,9 @@ impl Wanted {
             self.reasons.remove(&at);
             if let Some(size) = self.sizes.get_mut(&at.set) {
                 *size -= 1;
+                if *size == 0 {
+                    self.sizes.remove(&at.set);
+                }
             }
             self.dirty.push(at);
         }
@@ -369,15 +289,13 @@ impl Wanted {
             }
         }
         self.forget_renewed();
-        if over.iter().any(|at| matches!(at.set.kind, Kind::Shape(_))) {
-            let sizes = &self.sizes;
-            let in_use = |id: &ShapeId| {
-                let kind = Kind::Shape(*id);
-                Family::BOTH
-                    .iter()
-                    .any(|&family| sizes.get(&SetId { kind, family }).is_some_and(|&size| size > 0))
-            };
-            self.shapes.retain(|id, _| in_use(id));
+        let used = |(set, &size): (&SetId, &usize)| match set.kind {
+            Kind::Shape(id) | Kind::Trial(id) if size > 0 => Some(id),
+            _ => None,
+        };
+        if over.iter().any(|at| matches!(at.set.kind, Kind::Shape(_) | Kind::Trial(_))) {
+            let used: HashSet<_> = self.sizes.iter().filter_map(used).collect();
+            self.shapes.retain(|id, _| used.contains(id));
         }
         over
     }
@@ -393,10 +311,20 @@ impl Wanted {
         }
     }
 
+    /// How many elements a set should hold.
+    pub fn size_of(&self, set: SetId) -> usize {
+        self.sizes.get(&set).copied().unwrap_or_default()
+    }
+
+    /// The sets with rules of their own that should hold something.
+    pub fn own_rules(&self) -> impl Iterator<Item = SetId> {
+        let used = |(set, size): (&SetId, &usize)| (set.kind.has_own_rules() && *size > 0).then_some(*set);
+        self.sizes.iter().filter_map(used)
+    }
+
     /// How many elements a kind of set should hold, both families together.
     pub fn size(&self, kind: Kind) -> usize {
-        let of = |family| self.sizes.get(&SetId { kind, family }).copied().unwrap_or_default();
-        of(Family::V4) + of(Family::V6)
+        Family::BOTH.into_iter().map(|family| self.size_of(SetId { kind, family })).sum()
     }
 }
 
@@ -436,6 +364,12 @@ fn counter_of(key: &ServiceKey, count: Count) -> (Element, Value) {
 
 #[cfg(test)]
 mod tests {
+    use ftagent_core::effect::BucketLimit;
+    use ftagent_core::effect::CrowdLimit;
+    use ftagent_core::effect::Effect;
+    use ftagent_core::effect::Lease;
+    use ftagent_core::effect::Scope;
+    use ftagent_core::effect::SecondTry;
     use ftagent_core::service::Transport;
 
     use super::*;
@@ -468,7 +402,8 @@ mod tests {
                 present.forget(&at);
             }
             effects.iter().for_each(|effect| wanted.fold(now, effect));
-            let dirty = wanted.take_dirty();
+            let mut dirty = wanted.take_dirty();
+            dirty.dedup();
             let changes = plan(&wanted.elements, &present, dirty, now);
             let text: Vec<_> = changes.iter().map(Change::to_string).collect();
             assert_eq!(text.join("\n"), *expected, "second {second}");
@@ -521,6 +456,70 @@ mod tests {
             &[Effect::Lease(effect)],
             "add node_leases6 20010db8000000000000000000000000 for 1000 ms",
         )]);
+    }
+
+    #[test]
+    fn merged_leases_are_blocked_by_their_24_or_48() {
+        let merged = |source: &str, prefix_bits| {
+            let (source, scope) = (source.parse().unwrap(), Scope::Node);
+            Effect::Lease(Lease { source, prefix_bits, scope, for_ms: 1_000, reason: "test/test".into() })
+        };
+        check(&[
+            (1, &[merged("192.0.2.7", 24)], "add node_wide_leases4 c0000200 for 1000 ms"),
+            (2, &[merged("192.0.3.7", 30)], "add node_wide_leases4 c0000300 for 1000 ms"),
+            (3, &[merged("192.0.4.7", 16)], "add node_wide_leases4 c0000400 for 1000 ms"),
+            (
+                7,
+                &[merged("2001:db8:1:2::7", 48)],
+                "add node_wide_leases6 20010db8000100000000000000000000 for 1000 ms",
+            ),
+            (
+                9,
+                &[merged("2001:db8:1:2::7", 64)],
+                "add node_leases6 20010db8000100020000000000000000 for 1000 ms",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn new_numbers_of_a_bucket_limit_are_another_set() {
+        let bucket = |packets_per_second, for_ms| {
+            let (service, burst, reason) = (service(), 9, "test/test".into());
+            Effect::BucketLimit(BucketLimit { service, packets_per_second, burst, for_ms, reason })
+        };
+        let key = "cb00710a63dd000011000000";
+        check(&[
+            (1, &[bucket(40, 60_000)], &format!("add bucket_40_9_4 {key} for 60000 ms")),
+            (
+                2,
+                &[bucket(20, 60_000)],
+                &format!("remove bucket_40_9_4 {key}\nadd bucket_20_9_4 {key} for 60000 ms"),
+            ),
+            (3, &[bucket(20, 0)], &format!("remove bucket_20_9_4 {key}")),
+        ]);
+        let mut wanted = Wanted::default();
+        for rate in 0..limits::DISTINCT_MAX as u32 + 2 {
+            let mut service = service();
+            service.port += rate as u16;
+            let (burst, reason) = (9, "test/test".into());
+            let packets_per_second = 10 + rate;
+            let limit = BucketLimit { service, packets_per_second, burst, for_ms: 9_000, reason };
+            wanted.fold(Instant::START, &Effect::BucketLimit(limit));
+        }
+        assert_eq!(wanted.refusals.counts[&Refusal::Full], 2);
+        assert_eq!(wanted.own_rules().count(), limits::DISTINCT_MAX);
+    }
+
+    #[test]
+    fn second_tries_that_cannot_be_are_refused() {
+        let mut wanted = Wanted::default();
+        for (after_ms, within_ms) in [(0, 5_000), (300, 300), (300, 600_000)] {
+            let (service, for_ms, reason) = (service(), 60_000, "test/test".into());
+            let tries = SecondTry { service, after_ms, within_ms, for_ms, reason };
+            wanted.fold(Instant::START, &Effect::SecondTry(tries));
+        }
+        assert_eq!(wanted.refusals.counts[&Refusal::Unfit], 3);
+        assert!(wanted.elements.is_empty());
     }
 
     #[test]

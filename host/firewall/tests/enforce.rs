@@ -4,12 +4,9 @@
 
 mod rig;
 
-use std::net::IpAddr;
-
 use ftagent_core::effect::CrowdLimit;
 use ftagent_core::effect::Effect;
 use ftagent_core::effect::Lane;
-use ftagent_core::effect::Lease;
 use ftagent_core::effect::Scope;
 use ftagent_core::effect::ShapeDrop;
 use ftagent_core::manifest::BytesAt;
@@ -18,30 +15,15 @@ use ftagent_core::service::Path;
 use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Transport;
 use ftagent_firewall::Mode;
-use ftagent_firewall::ServiceCounts;
 use ftagent_firewall::Wall;
 use rig::Rig;
 use rig::addresses;
+use rig::counts;
 use rig::delivered;
+use rig::lease;
+use rig::open;
 use rig::services;
 use rig::udp;
-
-fn lease(source: IpAddr, scope: Scope, for_ms: u32) -> Effect {
-    Effect::Lease(Lease { source, prefix_bits: 128, scope, for_ms, reason: "test/test".into() })
-}
-
-fn open(rig: &Rig, mode: Mode, path: Path) -> Wall {
-    let mut wall = Wall::open(rig.config(mode), rig.now()).unwrap();
-    wall.set_services(&services(path), rig.now()).unwrap();
-    rig.tick_for(&mut wall, 100);
-    wall
-}
-
-fn counts(wall: &mut Wall, rig: &Rig, service: ServiceKey) -> ServiceCounts {
-    let report = wall.tick(rig.now());
-    assert_eq!(report.problems, []);
-    report.services.into_iter().find(|(key, _)| *key == service).unwrap().1
-}
 
 fn leased_source_is_dropped_in_docker_user(backend: &'static str) {
     Rig::new(backend).run(|rig| {

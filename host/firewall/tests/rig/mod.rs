@@ -13,6 +13,9 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ftagent_core::effect::Effect;
+use ftagent_core::effect::Lease;
+use ftagent_core::effect::Scope;
 use ftagent_core::service::Judging;
 use ftagent_core::service::Path;
 use ftagent_core::service::Role;
@@ -22,6 +25,7 @@ use ftagent_core::service::Services;
 use ftagent_core::service::Transport;
 use ftagent_core::time::Instant;
 use ftagent_firewall::Mode;
+use ftagent_firewall::ServiceCounts;
 use ftagent_firewall::Wall;
 use ftagent_firewall::WallConfig;
 use nix::sched::CloneFlags;
@@ -233,17 +237,42 @@ impl Rig {
 
     /// Whether a TCP connection from this address of the players comes about within a second.
     pub(crate) fn connects(&self, source: IpAddr, to: IpAddr) -> bool {
+        self.connects_within(source, to, 1)
+    }
+
+    /// The same, asking for so many seconds.
+    pub(crate) fn connects_within(&self, source: IpAddr, to: IpAddr, seconds: i64) -> bool {
         within(&self.players, || {
             let family = if source.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
             let socket = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
             // Bounds the connect too.
-            let second = nix::sys::time::TimeVal::new(1, 0);
-            socket::setsockopt(&socket, sockopt::SendTimeout, &second).unwrap();
+            let most = nix::sys::time::TimeVal::new(seconds, 0);
+            socket::setsockopt(&socket, sockopt::SendTimeout, &most).unwrap();
             let [source, to] =
                 [SocketAddr::new(source, 0), SocketAddr::new(to, PORT)].map(SockaddrStorage::from);
             socket::bind(socket.as_raw_fd(), &source).unwrap();
             socket::connect(socket.as_raw_fd(), &to).is_ok()
         })
+    }
+
+    /// A client in a network that has nothing to do with the node; numbers under 256 share a /24 and a /48.
+    pub(crate) fn far_client(&self, v6: bool, number: u16) -> UdpSocket {
+        let source = far(v6, number);
+        let (length, six) = if v6 { (128, "-6") } else { (32, "-4") };
+        sh(&format!(
+            "ip -n {} addr replace {source}/{length} dev lo && ip -n {} {six} route replace {source} via {}",
+            self.players,
+            self.node,
+            if v6 { "fd00:1::2" } else { "198.51.100.100" },
+        ));
+        self.client(source, 0)
+    }
+
+    /// Runs a script of nft in the node.
+    pub(crate) fn nft(&self, script: &str) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), script).unwrap();
+        self.on_node(&format!("nft -f {}", file.path().display()));
     }
 
     /// IPv6 addresses and routes are ready some time after their link is.
@@ -257,6 +286,25 @@ impl Rig {
                 (0..250).any(|_| player.send_to(b"x", (at.server, 9)).is_ok() && node.recv(&mut [0]).is_ok());
             assert!(arrives, "the namespaces are not connected");
         }
+    }
+}
+
+/// An address far away; see `Rig::far_client`.
+pub(crate) fn far(v6: bool, number: u16) -> IpAddr {
+    let [high, low] = number.to_be_bytes();
+    if v6 {
+        IpAddr::from([0x2001, 0xdb9, u16::from(high), u16::from(low), 0, 0, 0, 1])
+    } else {
+        IpAddr::from([192, 0, high, low])
+    }
+}
+
+/// Sets the time to live or hop limit of what a socket sends.
+pub(crate) fn set_ttl(socket: &UdpSocket, v6: bool, ttl: i32) {
+    if v6 {
+        socket::setsockopt(socket, sockopt::Ipv6Ttl, &ttl).unwrap();
+    } else {
+        socket::setsockopt(socket, sockopt::Ipv4Ttl, &ttl).unwrap();
     }
 }
 
@@ -281,6 +329,26 @@ pub(crate) fn services(path: Path) -> Services {
     }
     let own = [false, true].map(addresses).into_iter().flat_map(|to| [to.server, to.neighbour]);
     Services::new(all, own)
+}
+
+/// A lease of one address.
+pub(crate) fn lease(source: IpAddr, scope: Scope, for_ms: u32) -> Effect {
+    Effect::Lease(Lease { source, prefix_bits: 128, scope, for_ms, reason: "test/test".into() })
+}
+
+/// A wall that serves both servers.
+pub(crate) fn open(rig: &Rig, mode: Mode, path: Path) -> Wall {
+    let mut wall = Wall::open(rig.config(mode), rig.now()).unwrap();
+    wall.set_services(&services(path), rig.now()).unwrap();
+    rig.tick_for(&mut wall, 100);
+    wall
+}
+
+/// What was counted at a service up to now.
+pub(crate) fn counts(wall: &mut Wall, rig: &Rig, service: ServiceKey) -> ServiceCounts {
+    let report = wall.tick(rig.now());
+    assert_eq!(report.problems, []);
+    report.services.into_iter().find(|(key, _)| *key == service).unwrap().1
 }
 
 pub(crate) fn udp(ip: IpAddr) -> ServiceKey {
