@@ -6,13 +6,8 @@
 
 mod support;
 
-use std::io::Read as _;
 use std::io::Write as _;
-use std::net::Ipv4Addr;
 use std::net::SocketAddr;
-use std::net::SocketAddrV4;
-use std::net::TcpStream;
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -33,19 +28,12 @@ use support::node::dropped;
 use support::node::java;
 use support::node::public;
 use support::node::stage;
-use support::packets::hex;
+use support::play::Playing;
+use support::play::attacked;
+use support::play::connect_from;
 
 /// The dead man's switch, and a second.
 const DEAD: Duration = Duration::from_secs(11);
-
-/// Sends until a drop was told of, so that a rule of ours is in force.
-fn attacked(stage: &Stage, agent: &Agent) -> ftagent_lab::attack::Running {
-    let begun = clock::now_ms();
-    let attack = Attack::new(Vector::SynFlood, public(25_565)).packets(200_000).per_second(2_000);
-    let running = attack.lasting(Duration::from_secs(40)).start(&stage.lab).expect("an attack");
-    agent.event("first-drop", begun, |_| true);
-    running
-}
 
 /// Of so many packets of two kinds, all arrive.
 fn all_arrive(stage: &Stage, meter: &Meter) {
@@ -67,7 +55,7 @@ fn killed_at_any_moment_nothing_is_dropped_eleven_seconds_later_and_the_next_sta
     for round in 0..2 {
         let agent = Agent::start(places, &["--enforce"]);
         agent.knows(public(25_565), "minecraft-java");
-        let running = attacked(&stage, &agent);
+        let running = attacked(&stage, &agent, public(25_565));
         // A moment that nobody chose.
         std::thread::sleep(Duration::from_micros(clock::now_us() % 2_300_000));
         let before = meter.read().expect("counters");
@@ -86,7 +74,7 @@ fn killed_at_any_moment_nothing_is_dropped_eleven_seconds_later_and_the_next_sta
     // What is left is taken over: one table, one jump, and drops again.
     let agent = Agent::start(places, &[]);
     assert_eq!(agent.status()["mode"]["node"], "enforce", "remembered");
-    drop(attacked(&stage, &agent));
+    drop(attacked(&stage, &agent, public(25_565)));
     assert_eq!(stage.jumps(), Some(vec![0]));
     assert_eq!(agent.status()["problems"], Value::Array(Vec::new()));
     let chain = meter::chain(&stage.lab, "iptables", "FTAGENT").expect("the chain");
@@ -104,7 +92,7 @@ fn a_flood_is_dropped_where_the_operator_looks_and_the_neighbour_is_unharmed() {
     let agent = stage.agent(&["--enforce"]);
     agent.knows(public(25_565), "minecraft-java");
     agent.knows(beside, "minecraft-java");
-    let running = attacked(&stage, &agent);
+    let running = attacked(&stage, &agent, public(25_565));
     std::thread::sleep(Duration::from_secs(1));
     let (before, sent) = (meter.read().expect("counters"), running.packets());
     let dropped_before = meter::dropped_in_docker_user(&stage.lab);
@@ -123,31 +111,6 @@ fn a_flood_is_dropped_where_the_operator_looks_and_the_neighbour_is_unharmed() {
     agent.event("incident-closed", 0, |_| true);
 }
 
-/// A player's connection: a login, then a step and its echo, twenty times a second; the longest wait for an echo.
-fn play(stage: &Stage, number: u8, to: SocketAddr, lasting: Duration) -> std::thread::JoinHandle<Duration> {
-    let namespace = stage.lab.players().path();
-    std::thread::spawn(move || {
-        ftagent_lab::namespace::move_thread(&namespace).expect("the players' namespace is there");
-        let mut stream = connect_from(address::player(number), to);
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("it is TCP");
-        let mut echoed = |bytes: &[u8]| {
-            let asked = std::time::Instant::now();
-            stream.write_all(bytes).expect("it is connected");
-            let mut answer = vec![0; bytes.len()];
-            stream.read_exact(&mut answer).expect("it is connected");
-            asked.elapsed()
-        };
-        let began = std::time::Instant::now();
-        let login = "1000fd05093132372e302e302e3163dd02 1d000b5265616c506c6179657231 00112233445566778899aabbccddeeff";
-        let mut slowest = echoed(&hex(login));
-        while began.elapsed() < lasting {
-            std::thread::sleep(Duration::from_millis(50));
-            slowest = slowest.max(echoed(&[7; 30]));
-        }
-        slowest
-    })
-}
-
 #[test]
 fn players_play_on_through_a_flood() {
     let stage = stage();
@@ -155,21 +118,16 @@ fn players_play_on_through_a_flood() {
     let agent = stage.agent(&["--enforce"]);
     agent.knows(public(25_565), "minecraft-java");
     let players: Vec<_> =
-        (40..43).map(|n| play(&stage, n, public(25_565), Duration::from_secs(14))).collect();
+        (40..43).map(|n| Playing::start(&stage, address::player(n), public(25_565))).collect();
     // So long that everybody plays when it begins.
     std::thread::sleep(Duration::from_secs(5));
-    let running = attacked(&stage, &agent);
-    let begun = std::time::Instant::now();
-    let newcomer = play(&stage, 44, public(25_565), Duration::from_secs(3));
-    newcomer.join().expect("a new player joins and is never disconnected");
-    let joined = begun.elapsed().saturating_sub(Duration::from_secs(3));
-    println!("a new player joined within {joined:?}");
-    assert!(joined < Duration::from_secs(8), "a new player needed {joined:?} to join");
-    for player in players {
-        let slowest = player.join().expect("it was never disconnected");
-        println!("the slowest echo took {slowest:?}");
-        assert!(slowest < Duration::from_secs(1), "a player waited {slowest:?} for an echo");
-    }
+    let running = attacked(&stage, &agent, public(25_565));
+    let newcomer = Playing::start(&stage, address::player(44), public(25_565));
+    std::thread::sleep(Duration::from_secs(9));
+    let played = newcomer.stop();
+    println!("a new player had {} echoes within 9 s", played.echoes);
+    assert!(played.echoes > 15, "a new player joins within 8 s and plays on: {played:?}");
+    players.into_iter().for_each(|player| player.unharmed("a player"));
     running.stop().expect("it ran");
     let leases = agent.status()["firewall"]["leases"].to_string();
     assert!(!leases.contains("192.0.2."), "{leases}");
@@ -187,7 +145,7 @@ impl NullPinger {
         let told = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             ftagent_lab::namespace::move_thread(&namespace).expect("the attackers' namespace is there");
-            let mut stream = connect_from(address::bot(number), to);
+            let mut stream = connect_from(address::bot(number).into(), to);
             for _ in 0..1_000 {
                 // Once it is blocked nothing goes out any more.
                 if told.load(Ordering::Relaxed) || stream.write_all(&[0]).is_err() {
@@ -205,20 +163,6 @@ impl Drop for NullPinger {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.thread.take().map(std::thread::JoinHandle::join);
     }
-}
-
-/// A connection from one of the addresses that this namespace may use.
-fn connect_from(source: Ipv4Addr, to: SocketAddr) -> TcpStream {
-    use nix::sys::socket;
-    use nix::sys::socket::SockaddrIn;
-    let SocketAddr::V4(to) = to else { panic!("{to} is not IPv4") };
-    let tcp = (socket::AddressFamily::Inet, socket::SockType::Stream, socket::SockFlag::SOCK_CLOEXEC);
-    let open = socket::socket(tcp.0, tcp.1, tcp.2, None).expect("a socket");
-    socket::bind(open.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(source, 0))).expect("its address");
-    socket::connect(open.as_raw_fd(), &SockaddrIn::from(to)).expect("the server answers");
-    let stream = TcpStream::from(open);
-    stream.set_nodelay(true).expect("it is TCP");
-    stream
 }
 
 #[test]
@@ -276,7 +220,7 @@ fn what_others_remove_stands_again_within_a_second() {
     assert!(agent.status()["mode"]["node"] == "enforce");
 
     // Docker's chains gone under attack: our table drops early within a second, and doctor says what mends it.
-    let running = attacked(&stage, &agent);
+    let running = attacked(&stage, &agent, public(25_565));
     stage.node("iptables -F");
     std::thread::sleep(Duration::from_millis(SECOND_MS));
     let (before, sent) = (meter.read().expect("counters"), running.packets());
@@ -333,7 +277,7 @@ fn after_a_restart_of_docker_chain_and_jump_stand_within_a_second() {
     let _ = stage.docker.run(&["rm", "-f", "-v", &spec.uuid]);
     let server = stage.server(&spec);
     agent.knows(public(25_565), "minecraft-java");
-    drop(attacked(&stage, &agent));
+    drop(attacked(&stage, &agent, public(25_565)));
     assert!(stage.jumps().is_some_and(|jumps| first(&jumps)));
     assert!(meter::dropped_in_docker_user(&stage.lab) > 0);
     let places: Places = agent.stop();

@@ -1,10 +1,11 @@
 //! What the tests of the whole program share: running it and reading what it says. `packets` makes captures, `node`
-//! runs it in a lab.
+//! runs it in a lab, `play` joins and attacks there.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod node;
 pub mod packets;
+pub mod play;
 
 use std::path::Path;
 use std::path::PathBuf;

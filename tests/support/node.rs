@@ -22,6 +22,7 @@ use ftagent_lab::Server;
 use ftagent_lab::ServerSpec;
 use ftagent_lab::address;
 use ftagent_lab::clock;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::FTAGENT;
@@ -213,10 +214,15 @@ pub struct Agent {
 impl Agent {
     /// Starts it and waits until it answers.
     pub fn start(places: Places, arguments: &[&str]) -> Self {
+        let run = places.command(&[&["run"], arguments].concat());
+        Self::start_by(places, run)
+    }
+
+    /// The same by a command of one's own, which must become the agent.
+    pub fn start_by(places: Places, mut run: Command) -> Self {
         let log = File::options().create(true).append(true).open(places.dir.join("log")).expect("a log");
         let errors = log.try_clone().expect("a log");
-        let mut run = places.command(&["run"]);
-        run.args(arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
+        run.stdin(Stdio::null()).stdout(log).stderr(errors);
         let mut agent = Self { process: run.spawn().expect("it starts"), places, events: None };
         let answered = clock::wait_for(READY, || {
             if let Ok(Some(status)) = agent.process.try_wait() {
@@ -226,8 +232,7 @@ impl Agent {
             (ran.code == 0).then_some(Ok(()))
         });
         assert!(matches!(answered, Some(Ok(()))), "the agent does not run: {answered:?}\n{}", agent.log());
-        let events = Player::start("ftagent events", agent.places.command(&["events"])).expect("it listens");
-        agent.events = Some(events);
+        agent.listen();
         // The first event may come as soon as somebody listens; a mode that does not change is a cheap one.
         agent
     }
@@ -288,11 +293,30 @@ impl Agent {
     }
 
     /// Ends it as an operator does, and waits; its places stay for the next.
-    pub fn stop(mut self) -> Places {
-        self.events = None;
+    pub fn stop(self) -> Places {
+        self.end(Signal::SIGTERM)
+    }
+
+    /// Ends it as an upgrade does: what stands in the kernel is left to the next start.
+    pub fn leave(self) -> Places {
+        self.end(Signal::SIGUSR1)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.id()).expect("a process id");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM)
-            .expect("it runs");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).expect("it runs");
+    }
+
+    /// Listens to its events again, after it was begun anew.
+    pub fn listen(&mut self) {
+        let events = Player::start("ftagent events", self.places.command(&["events"])).expect("it listens");
+        self.events = Some(events);
+    }
+
+    fn end(mut self, signal: Signal) -> Places {
+        self.events = None;
+        self.signal(signal);
         let ended = clock::wait_for(ENDING, || self.process.try_wait().ok().flatten());
         assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{}", self.log());
         self.places.clone()

@@ -38,8 +38,8 @@ pub(crate) enum Order {
     Effects(Vec<(Instant, Effect)>),
     /// The services changed, or the modes of their servers did.
     Services(Arc<Services>, Modes),
-    /// Take everything down and end.
-    End,
+    /// End; take everything down, or keep it for the next start.
+    End { keep: bool },
 }
 
 /// The node's mode and the services that only observe while the node enforces.
@@ -88,13 +88,14 @@ impl Enforcer {
     /// Works until it is told to end or nobody is left to tell it.
     pub(crate) fn work(mut self) {
         let mut next_tick = clock::now();
-        loop {
+        let keep = loop {
             let wait_us = next_tick.micros_since(clock::now());
             match self.orders.recv_timeout(Duration::from_micros(wait_us)) {
                 Ok(Order::Effects(effects)) => self.apply(&effects),
                 Ok(Order::Services(services, modes)) => self.serve(&services, modes),
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Order::End { keep }) => break keep,
+                Err(RecvTimeoutError::Disconnected) => break false,
             }
             let now = clock::now();
             if now >= next_tick {
@@ -102,8 +103,8 @@ impl Enforcer {
                 self.tell(now, &report);
                 next_tick = now.plus_millis(TICK_MS);
             }
-        }
-        for line in self.wall.close(false) {
+        };
+        for line in self.wall.close(keep) {
             tracing::info!("{line}");
         }
     }

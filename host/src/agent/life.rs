@@ -30,6 +30,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Part;
+use super::again;
+use super::again::Again;
+use super::again::Parting;
 use super::clock;
 use super::enforcer;
 use super::enforcer::Enforcer;
@@ -72,6 +75,7 @@ struct Agent {
 /// Builds, spawns, waits and drains.
 pub(super) async fn live(config: &Config, enforce: bool, without: Option<Part>) -> Outcome {
     let started = clock::now();
+    let again = Again::of(config)?;
     let mut plugins = PluginSet::built_in(super::sandbox(config)?)?;
     let folder = config.plugins_dir();
     super::private_folder(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
@@ -103,9 +107,13 @@ pub(super) async fn live(config: &Config, enforce: bool, without: Option<Part>) 
         started,
     };
     agent.introduce();
-    let outcome = agent.wait(looking, shard).await;
-    drain(&orders, enforcer);
-    outcome
+    let parting = agent.wait(looking, shard, &again).await;
+    again::tell_service(if matches!(parting, Ok(Parting::Again)) { "RELOADING=1" } else { "STOPPING=1" });
+    drain(&orders, enforcer, !matches!(parting, Ok(Parting::Withdraw)));
+    match parting? {
+        Parting::Withdraw | Parting::Leave => Ok(Exit::Fine),
+        Parting::Again => Err(again.begin().into()),
+    }
 }
 
 /// Opens the wall here, where a failure can still stop the start, and gives it to its thread.
@@ -167,9 +175,9 @@ fn adopt_connections(engine: &mut Engine, orders: &SyncSender<Order>) {
     }
 }
 
-fn drain(orders: &SyncSender<Order>, enforcer: std::thread::JoinHandle<()>) {
+fn drain(orders: &SyncSender<Order>, enforcer: std::thread::JoinHandle<()>, keep: bool) {
     // A full queue is emptied by the thread that reads it; if that is gone there is nothing to drain.
-    let _ = orders.send(Order::End);
+    let _ = orders.send(Order::End { keep });
     if enforcer.join().is_err() {
         tracing::error!("the enforcer panicked; what it left ends by itself within 11 s");
     }
@@ -200,19 +208,32 @@ impl Agent {
         }
     }
 
-    async fn wait(mut self, mut looking: look::Looking, mut shard: oneshot::Receiver<String>) -> Outcome {
+    async fn wait(
+        mut self,
+        mut looking: look::Looking,
+        mut shard: oneshot::Receiver<String>,
+        again: &Again,
+    ) -> Result<Parting, Failure> {
         let (publish, published) = watch::channel(Arc::new(self.status(None)));
         let (requests, mut asked) = mpsc::channel(QUEUE_MAX);
         let mut server = self.serve(published, requests)?;
         let (_watcher, mut changes) = folder::watch(&self.config.plugins_dir())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut leave = signal(SignalKind::user_defined1())?;
+        let mut reload = signal(SignalKind::hangup())?;
         let mut second = tokio::time::interval(Duration::from_secs(1));
         self.tell_services();
+        again::tell_service("READY=1");
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(Exit::Fine),
-                _ = interrupt.recv() => return Ok(Exit::Fine),
+                _ = terminate.recv() => return Ok(Parting::Withdraw),
+                _ = interrupt.recv() => return Ok(Parting::Withdraw),
+                _ = leave.recv() => return Ok(Parting::Leave),
+                _ = reload.recv() => match tokio::task::block_in_place(|| again.check()) {
+                    Ok(()) => return Ok(Parting::Again),
+                    Err(error) => self.refuse_reload(&error),
+                },
                 why = &mut shard => return Err(anyhow::anyhow!("capture ended: {}", why.unwrap_or_default()).into()),
                 ended = &mut server => return Err(anyhow::anyhow!("the socket ended: {ended:?}").into()),
                 snapshot = looking.changed() => self.follow(snapshot),
@@ -230,6 +251,12 @@ impl Agent {
                 }
             }
         }
+    }
+
+    fn refuse_reload(&self, error: &anyhow::Error) {
+        tracing::error!("not begun anew, everything goes on as before: {error:#}");
+        let about = std::collections::BTreeMap::from([("says", format!("not begun anew: {error:#}"))]);
+        self.events.send(clock::now(), "problem", &about);
     }
 
     fn serve(

@@ -9,6 +9,7 @@
 //! The main task owns everything that is slow; the shard and the enforcer are plain threads that it tells things
 //! over bounded queues.
 
+mod again;
 mod catalog;
 mod clock;
 mod doctor;
@@ -49,7 +50,7 @@ pub(crate) enum Part {
     Early,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until it is told to end.
 pub(crate) fn run(config: &Config, enforce: bool, without: Option<Part>) -> Outcome {
     if !rustix::process::geteuid().is_root() {
         let error = anyhow::anyhow!("watching a node needs root");

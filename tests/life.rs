@@ -1,0 +1,262 @@
+//! The agent's life while an attack goes on: upgrades, restarts, crashes, and what breaks around it. Protection
+//! continues or fails open, says so, and heals within a second of the thing it needs being back. What came through is
+//! measured by counters in the container's own network. Real network namespaces, a real dockerd, the real kernel;
+//! needs root, docker.io, iptables, nftables and iproute2. Without them these tests fail, they never skip.
+//!
+//! One lab serves them all, one after the other; it ends with the process.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use ftagent_lab::Attack;
+use ftagent_lab::Meter;
+use ftagent_lab::address;
+use ftagent_lab::attack::Running;
+use ftagent_lab::attack::Vector;
+use ftagent_lab::clock;
+use nix::sys::signal::Signal;
+use support::FTAGENT;
+use support::Ran;
+use support::node::Agent;
+use support::node::SECOND_MS;
+use support::node::Stage;
+use support::node::dropped;
+use support::node::java;
+use support::node::public;
+use support::node::stage;
+use support::play::Gap;
+use support::play::Playing;
+use support::play::gap;
+
+/// How long an upgrade may leave a server without protection.
+const UPGRADE_MS: u64 = 200;
+/// How long something is watched after it was done.
+const AFTER: Duration = Duration::from_secs(3);
+
+/// A flood that is being dropped, two players, and the agent that does it.
+struct Fight {
+    agent: Agent,
+    flood: Running,
+    meter: Meter,
+    players: Vec<Playing>,
+    _server: ftagent_lab::Server,
+}
+
+impl Fight {
+    fn begin(stage: &Stage, arguments: &[&str]) -> Self {
+        let to = public(25_565);
+        let server = stage.server(&java(to));
+        let meter = server.meter().expect("a meter");
+        let agent = stage.agent(arguments);
+        agent.knows(to, "minecraft-java");
+        let players = (60..62).map(|n| Playing::start(stage, address::player(n), to)).collect();
+        // So long that everybody plays when it begins.
+        std::thread::sleep(Duration::from_secs(4));
+        let begun = clock::now_ms();
+        let flood = Attack::new(Vector::SynFlood, to).packets(400_000).per_second(4_000);
+        let flood = flood.lasting(Duration::from_secs(90)).start(&stage.lab).expect("an attack");
+        agent.event("first-drop", begun, |_| true);
+        // The measures settle.
+        std::thread::sleep(Duration::from_secs(1));
+        Self { agent, flood, meter, players, _server: server }
+    }
+
+    /// Does something while the flood goes on and measures what came through.
+    fn during<T: Send>(&self, what: &str, after: Duration, work: impl FnOnce() -> T + Send) -> (T, Gap) {
+        let (done, gap) = gap(&self.meter, &self.flood, after, work);
+        println!("{what}: {gap:?}");
+        (done, gap)
+    }
+
+    /// Replaces the agent by what `work` makes of it while the flood goes on.
+    fn replaced(self, what: &str, work: impl FnOnce(Agent) -> Agent + Send) -> (Self, Gap) {
+        let Self { agent, flood, meter, players, _server } = self;
+        let (agent, measured) = gap(&meter, &flood, AFTER, move || work(agent));
+        println!("{what}: {measured:?}");
+        (Self { agent, flood, meter, players, _server }, measured)
+    }
+
+    /// Less than one in ten comes through.
+    fn protected(&self, what: &str) {
+        let ((), gap) = self.during(&format!("{what}, afterwards"), Duration::from_secs(1), || {});
+        assert!(gap.through * 10 < gap.offered, "{what}: {gap:?}");
+        let before = dropped(&self.agent.status());
+        let more = |status: &_| (dropped(status) > before).then_some(());
+        self.agent.wait_for("drops are counted", Duration::from_secs(3), more);
+    }
+
+    fn players_unharmed(self, what: &str) {
+        for player in self.players {
+            player.unharmed(what);
+        }
+        self.flood.stop().expect("it ran");
+    }
+}
+
+#[test]
+fn l12_upgrades_restarts_and_crashes_under_attack() {
+    let stage = stage();
+    let mut fight = Fight::begin(&stage, &["--enforce"]);
+    type Replace = fn(Agent) -> Agent;
+    let ways: [(&str, u64, Replace); 4] = [
+        ("an upgrade (SIGUSR1, then a start)", UPGRADE_MS, |agent| Agent::start(agent.leave(), &[])),
+        ("a reload (SIGHUP)", UPGRADE_MS, |mut agent| {
+            let before = agent.status()["uptime_seconds"].as_u64();
+            std::thread::sleep(Duration::from_millis(1_100));
+            agent.signal(Signal::SIGHUP);
+            let anew = clock::wait_for(Duration::from_secs(20), || {
+                let ran = agent.places.run(&["status", "--json"]);
+                let status: serde_json::Value = serde_json::from_str(&ran.out).ok()?;
+                (status["uptime_seconds"].as_u64() <= before && status["pid"] == agent.pid()).then_some(())
+            });
+            assert!(anew.is_some(), "it was not begun anew\n{}", agent.log());
+            agent.listen();
+            agent
+        }),
+        ("a crash (SIGKILL), then a start", UPGRADE_MS, |agent| Agent::start(agent.kill(), &[])),
+        // Whoever stops it wants nothing dropped; then this is how long it takes to protect again.
+        ("a stop (SIGTERM), then a start", 10 * SECOND_MS, |agent| Agent::start(agent.stop(), &[])),
+    ];
+    for (what, most_ms, replace) in ways {
+        let (replaced, gap) = fight.replaced(what, replace);
+        fight = replaced;
+        assert!(gap.longest_ms <= most_ms, "{what}: {gap:?}");
+        assert_eq!(stage.jumps(), Some(vec![0]), "{what}");
+        assert_eq!(fight.agent.status()["mode"]["node"], "enforce", "{what}: remembered");
+        fight.protected(what);
+    }
+    fight.players_unharmed("through all of that");
+}
+
+#[test]
+fn a_reload_with_a_mistake_in_the_configuration_changes_nothing() {
+    let stage = stage();
+    let _server = stage.server(&java(public(25_565)));
+    let config = stage.lab.dir().join("reload.toml");
+    std::fs::write(&config, "mode = 'enforce'\n").expect("the lab's folder can be written");
+    let agent = stage.agent(&["--config", &config.display().to_string()]);
+    agent.knows(public(25_565), "minecraft-java");
+    std::fs::write(&config, "mode = 'enforce'\nmodus = 'observe'\n")
+        .expect("the lab's folder can be written");
+    let since_ms = clock::now_ms();
+    agent.signal(Signal::SIGHUP);
+    let (_, told) = agent.event("problem", since_ms, |said| said.to_string().contains("modus"));
+    assert!(told["says"].as_str().is_some_and(|says| says.contains("reload.toml")), "{told}");
+    agent.knows(public(25_565), "minecraft-java");
+    assert_eq!(agent.status()["mode"]["node"], "enforce");
+}
+
+/// The service unit: section, key, value, without comments.
+fn unit() -> Vec<(String, String, String)> {
+    let file = support::root().join("host/ftagent.service");
+    let text = std::fs::read_to_string(&file).expect("the unit lies beside the program");
+    let mut section = String::new();
+    let mut settings = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match (line.strip_prefix('['), line.split_once('=')) {
+            (Some(name), _) => section = name.trim_end_matches(']').to_owned(),
+            (None, Some((key, value))) => settings.push((section.clone(), key.to_owned(), value.to_owned())),
+            (None, None) => panic!("`{line}` is no setting"),
+        }
+    }
+    settings
+}
+
+/// All values of a setting, as words.
+fn setting(section: &str, key: &str) -> Vec<String> {
+    let found = unit().into_iter().filter(|(s, k, _)| s == section && k == key);
+    found.flat_map(|(.., value)| value.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn c10_the_service_begins_this_program_before_docker_and_hands_over_on_restart() {
+    let has = |section: &str, key: &str, word: &str| {
+        assert!(setting(section, key).iter().any(|is| is == word), "{key} names no {word}");
+    };
+    assert_eq!(setting("Service", "ExecStart"), ["/usr/bin/ftagent", "run"]);
+    has("Unit", "Before", "docker.service");
+    has("Unit", "After", "nftables.service");
+    has("Unit", "ConditionPathExists", "!/var/lib/ftagent/off");
+    has("Service", "Restart", "always");
+    has("Service", "Type", "notify");
+    has("Service", "RestartKillSignal", "SIGUSR1");
+    assert!(setting("Service", "KillSignal").is_empty(), "a stop withdraws everything");
+    has("Service", "ExecReload", "-HUP");
+    has("Service", "MemoryDenyWriteExecute", "no");
+    has("Install", "WantedBy", "multi-user.target");
+
+    // What systemd itself says of it, with the program of this test in its place.
+    let text = std::fs::read_to_string(support::root().join("host/ftagent.service")).expect("the unit");
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let file = folder.path().join("ftagent.service");
+    std::fs::write(&file, text.replace("/usr/bin/ftagent", FTAGENT)).expect("writable");
+    let Ok(said) = Command::new("systemd-analyze").arg("verify").arg(&file).output() else {
+        println!("systemd-analyze is not installed here: the unit was only read");
+        return;
+    };
+    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(said.status.success() && out.is_empty() && err.is_empty(), "{out}{err}");
+}
+
+/// `ftagent` in the node as the unit confines it: no more capabilities, nothing gained by executing, and only these
+/// folders and those of the unit can be written. What the unit says of system calls and address families is left to
+/// systemd itself.
+fn confined(agent: &Path, command: &Command) -> Command {
+    let capabilities = setting("Service", "CapabilityBoundingSet");
+    let capabilities: Vec<_> = capabilities
+        .iter()
+        .map(|name| format!("+{}", name.trim_start_matches("CAP_").to_ascii_lowercase()))
+        .collect();
+    let mut writable = setting("Service", "ReadWritePaths");
+    writable.push(agent.display().to_string());
+    let binds: String = writable.iter().map(|path| format!("mount --bind {path} {path}; ")).collect();
+    // `ip netns exec NAMESPACE PROGRAM ...`, which brings a mount namespace of its own.
+    let mut words = command.get_args();
+    let mut confined = Command::new(command.get_program());
+    confined.args(words.by_ref().take(3));
+    let script = format!("{binds} mount -o remount,bind,ro /; exec \"$@\"");
+    confined.args(["sh", "-e", "-c", &script, "confined"]);
+    confined.args([
+        "setpriv",
+        "--no-new-privs",
+        "--bounding-set",
+        &format!("-all,{}", capabilities.join(",")),
+    ]);
+    confined.args(words);
+    confined
+}
+
+#[test]
+fn c11_everything_works_in_the_sandbox_of_the_service() {
+    let stage = stage();
+    let to = public(25_565);
+    let server = stage.server(&java(to));
+    let meter = server.meter().expect("a meter");
+    let places = stage.places();
+    let folder = places.state().parent().expect("it lies in the agent's folder").to_owned();
+    let run = confined(&folder, &places.command(&["run", "--enforce"]));
+    let agent = Agent::start_by(places, run);
+    agent.knows(to, "minecraft-java");
+    assert_eq!(agent.status()["problems"], serde_json::json!([]));
+    for forbidden in ["cannot prefer", "not remembered", "denied", "not permitted", "Read-only"] {
+        assert!(!agent.log().contains(forbidden), "{}", agent.log());
+    }
+    let flood = support::play::attacked(&stage, &agent, to);
+    std::thread::sleep(Duration::from_secs(1));
+    let ((), through) = gap(&meter, &flood, Duration::from_secs(1), || {});
+    assert!(through.through * 10 < through.offered, "{through:?}");
+    // What is repaired is repaired by programs that it starts, which are confined too.
+    stage.node("iptables -D DOCKER-USER -j FTAGENT; nft delete table inet ftagent");
+    let whole = || (stage.has_table() && stage.jumps() == Some(vec![0])).then_some(());
+    clock::wait_for(Duration::from_secs(3), whole).expect("table and jump stand again");
+    flood.stop().expect("it ran");
+    let doctor = confined(&folder, &agent.places.command(&["doctor"]));
+    let doctor = Ran::of(&mut { doctor });
+    assert_eq!(doctor.code, 0, "{doctor:?}");
+    agent.mode(&["observe"]);
+    let agent = Agent::start(agent.stop(), &[]);
+    assert_eq!(agent.status()["mode"]["node"], "observe", "remembered");
+}
