@@ -42,11 +42,17 @@ pub enum Loss {
     LanesFull,
     /// Flows that stay strangers because their service has enough settled ones.
     SettledFull,
+    /// Hostile sources that were not leased because their service has as many leases as it may.
+    LeasesFull,
+    /// Packets of players that were not retained because enough players are.
+    RetainedFull,
+    /// Attacked services without samples because enough others are attacked.
+    SamplesFull,
 }
 
 impl Loss {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::PluginTrapped,
         Self::PluginOutOfFuel,
         Self::PluginLied,
@@ -62,6 +68,9 @@ impl Loss {
         Self::HeadPiecesFull,
         Self::LanesFull,
         Self::SettledFull,
+        Self::LeasesFull,
+        Self::RetainedFull,
+        Self::SamplesFull,
     ];
 
     /// The label: kebab-case.
@@ -82,6 +91,9 @@ impl Loss {
             Self::HeadPiecesFull => "head-pieces-full",
             Self::LanesFull => "lanes-full",
             Self::SettledFull => "settled-full",
+            Self::LeasesFull => "leases-full",
+            Self::RetainedFull => "retained-full",
+            Self::SamplesFull => "samples-full",
         }
     }
 }

@@ -64,6 +64,49 @@ pub const INCIDENT_MEASURES: usize = 32;
 
 /// Sentences about one measure in the record of an incident. At the bound further ones are not noted.
 pub const INCIDENT_BECAUSE: usize = 8;
+/// Packets that are retained of one player. The newest are kept.
+pub const RETAINED_HEADS: usize = 32;
+
+/// First payload bytes of a retained packet.
+pub const RETAINED_BYTES: usize = 64;
+
+/// Players of whom packets are retained. At the bound no further ones are until some have gone.
+pub const RETAINED_PLAYERS: usize = 2_048;
+
+/// Services whose openings and queries are retained. At the bound further ones retain none, and there only limits
+/// and declared shapes are used.
+pub const RETAINED_SERVICES: usize = 512;
+
+/// Openings that are retained of a service. The newest are kept.
+pub const RETAINED_OPENINGS: usize = 200;
+
+/// Queries that are retained of a service. The newest are kept.
+pub const RETAINED_QUERIES: usize = 200;
+
+/// Openings that wait for their flow to be proven. At the bound the oldest is forgotten.
+pub const RETAINED_PENDING: usize = 1_024;
+
+/// Retained packets of a service from which measures can be tried; below, only declared shapes and limits are used.
+pub const RETAINED_ENOUGH: u32 = 600;
+
+/// Packets of strangers that are kept of a service under attack. The newest are kept.
+pub const SAMPLES: usize = 512;
+
+/// Services under attack of which samples are kept. At the bound further ones find no shapes and stay with limits.
+pub const SAMPLED_SERVICES: usize = 64;
+
+/// Found shapes of one service.
+pub const FOUND_SHAPES: usize = 4;
+
+/// Leases of one service. At the bound further sources are left out and counted; from half of it networks are merged
+/// sooner.
+pub const LEASES_A_SERVICE: usize = 16_384;
+
+/// Leased addresses of one network that is not merged because somebody peaceful is there.
+pub const LEASES_A_NETWORK: usize = 256;
+
+/// Steps of answers remembered for `explain`. At the bound the oldest is forgotten.
+pub const LOG_STEPS: usize = 512;
 
 /// One bound, for documents and `doctor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,5 +170,26 @@ pub const ALL: &[Limit] = &[
         "headers",
         "the packet is malformed",
         "too-many-extensions",
+    ),
+    limit(
+        "leases-a-service",
+        LEASES_A_SERVICE as u64,
+        "leases",
+        "further sources are left out",
+        "leases-full",
+    ),
+    limit(
+        "retained-players",
+        RETAINED_PLAYERS as u64,
+        "players",
+        "further ones are not retained",
+        "retained-full",
+    ),
+    limit(
+        "sampled-services",
+        SAMPLED_SERVICES as u64,
+        "services",
+        "further ones find no shapes",
+        "samples-full",
     ),
 ];

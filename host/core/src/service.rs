@@ -126,6 +126,7 @@ pub struct Services {
     services: Vec<Arc<Service>>,
     by_key: HashMap<ServiceKey, usize>,
     own: HashSet<IpAddr>,
+    proxied: HashSet<ServiceKey>,
 }
 
 impl Services {
@@ -140,6 +141,17 @@ impl Services {
             }
         }
         table
+    }
+
+    /// The same table, where the kernel may answer SYNs for these services under attack if nothing weaker helps.
+    pub fn with_syn_proxy(mut self, services: impl IntoIterator<Item = ServiceKey>) -> Self {
+        self.proxied.extend(services);
+        self
+    }
+
+    /// Whether the kernel may answer SYNs for this service.
+    pub fn may_proxy(&self, key: &ServiceKey) -> bool {
+        self.proxied.contains(key)
     }
 
     /// The service at this address and port: an exact match first, then one on every address.

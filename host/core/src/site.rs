@@ -8,6 +8,8 @@ use crate::count::HostReason;
 use crate::judge::attack::Attack;
 use crate::judge::level::Gauge;
 use crate::limits;
+use crate::measure::Answer;
+use crate::measure::Pressure;
 use crate::roster::PluginIndex;
 use crate::service::Judging;
 use crate::service::Path;
@@ -59,6 +61,10 @@ pub(crate) struct Site {
     pub(crate) counts: SiteCounts,
     pub(crate) gauge: Gauge,
     pub(crate) attack: Option<Attack>,
+    /// What is done about it.
+    pub(crate) answer: Option<Box<Answer>>,
+    /// What the kernel counted over the last seconds.
+    pub(crate) pressure: Pressure,
     /// When the last hostile packet came, if people were told of the first.
     pub(crate) hostile_at: Option<Instant>,
     /// Settled flows and players who are present.
@@ -82,6 +88,8 @@ impl Site {
             counts: SiteCounts::default(),
             gauge: Gauge::default(),
             attack: None,
+            answer: None,
+            pressure: Pressure::default(),
             hostile_at: None,
             settled: 0,
             settled_peak: 0,

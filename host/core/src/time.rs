@@ -44,4 +44,9 @@ impl Instant {
     pub const fn plus_millis(self, millis: u64) -> Self {
         Self { micros: self.micros.saturating_add(millis.saturating_mul(1_000)) }
     }
+
+    /// This long before, but not before the start.
+    pub const fn minus_millis(self, millis: u64) -> Self {
+        Self { micros: self.micros.saturating_sub(millis.saturating_mul(1_000)) }
+    }
 }

@@ -140,6 +140,15 @@ pub(super) fn explained(explanation: &Explanation, leases: Value) -> Value {
     });
     let asked =
         explanation.asked.iter().map(|(at, effect)| json!({ "at_ms": clock::millis(*at), "effect": effect }));
+    let steps = explanation.steps.iter().map(|step| {
+        json!({
+            "at_ms": clock::millis(step.at),
+            "service": step.service.to_string(),
+            "measure": step.measure.name(),
+            "came": step.came.name(),
+            "says": step.says,
+        })
+    });
     json!({
         "schema": ftagent_api::SCHEMA,
         "address": explanation.source,
@@ -148,6 +157,7 @@ pub(super) fn explained(explanation: &Explanation, leases: Value) -> Value {
         "flows": flows.collect::<Vec<_>>(),
         "leases_in_force": leases,
         "asked": asked.collect::<Vec<_>>(),
+        "steps": steps.collect::<Vec<_>>(),
     })
 }
 

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use super::Engine;
 use super::FlowReport;
 use crate::effect::Effect;
+use crate::effect::Lease;
 use crate::flow::Tally;
 use crate::judge::lane;
 use crate::limits;
+use crate::measure::Step;
 use crate::service::ServiceKey;
 use crate::standing::Standing;
 use crate::time::Instant;
@@ -56,6 +58,8 @@ pub struct Explanation {
     pub flows: Vec<FlowExplanation>,
     /// What was asked lately that concerns it: leases on it, and limits and shapes at its services, with the time.
     pub asked: Vec<(Instant, Effect)>,
+    /// What was considered, taken, refused and taken back at its services, oldest first, each with why.
+    pub steps: Vec<Step>,
 }
 
 impl Engine {
@@ -96,15 +100,27 @@ impl Engine {
             source,
             standing: services.first().map(|service| service.standing).unwrap_or_default(),
             asked: self.asked_about(source, &services),
+            steps: self.steps_at(&services),
             services,
             flows: flows.iter().take(limits::REPORT_FLOWS).map(explain).collect(),
         }
     }
 
+    /// The steps of answers at any of these services.
+    fn steps_at(&self, services: &[SourceExplanation]) -> Vec<Step> {
+        let here = |step: &&Step| services.iter().any(|service| service.service == step.service);
+        self.steps_taken.iter().filter(here).cloned().collect()
+    }
+
+    /// What was considered, taken, refused and taken back against attacks on a service, oldest first.
+    pub fn steps(&self, service: &ServiceKey) -> Vec<Step> {
+        self.steps_taken.iter().filter(|step| step.service == *service).cloned().collect()
+    }
+
     fn asked_about(&self, source: IpAddr, services: &[SourceExplanation]) -> Vec<(Instant, Effect)> {
         let at_service = |key: &ServiceKey| services.iter().any(|service| service.service == *key);
         let concerns = |effect: &Effect| match effect {
-            Effect::Lease(lease) => lease.source == source,
+            Effect::Lease(lease) => covers(lease, source),
             Effect::Lane(lane) => lane.source == source,
             Effect::CrowdLimit(limit) => at_service(&limit.service),
             Effect::ShapeDrop(drop) => at_service(&drop.service),
@@ -114,5 +130,18 @@ impl Engine {
             Effect::Notice(_) => false,
         };
         self.log.iter().filter(|(_, effect)| concerns(effect)).cloned().collect()
+    }
+}
+
+/// Whether a lease is on this address or on a network that it lies in.
+fn covers(lease: &Lease, source: IpAddr) -> bool {
+    let same = |bits: u32, a: u128, b: u128| {
+        let host = bits.saturating_sub(u32::from(lease.prefix_bits).min(bits));
+        a.checked_shr(host).unwrap_or(0) == b.checked_shr(host).unwrap_or(0)
+    };
+    match (lease.source, source) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => same(32, a.to_bits().into(), b.to_bits().into()),
+        (IpAddr::V6(a), IpAddr::V6(b)) => same(128, a.to_bits(), b.to_bits()),
+        _ => false,
     }
 }

@@ -89,7 +89,6 @@ impl Engine {
 
     /// Notes in the incident of a site that a measure was taken, as [`MeasureTaken::measure`] names it. Noting one that
     /// stands adds what is new in `because`. Does nothing where no incident is open.
-    #[allow(dead_code, reason = "for the measures")]
     pub(super) fn note_measure(
         &mut self,
         site: u32,
@@ -114,7 +113,6 @@ impl Engine {
     }
 
     /// Notes that a measure was taken back, and why if there is something to say.
-    #[allow(dead_code, reason = "for the measures")]
     pub(super) fn end_measure(&mut self, site: u32, measure: &str, at: Instant, because: Option<Arc<str>>) {
         let Some(record) = self.record_of(site) else { return };
         let Some(known) = standing(record, measure) else { return };
@@ -126,7 +124,6 @@ impl Engine {
     }
 
     /// The record of the incident at a site.
-    #[allow(dead_code, reason = "for the measures")]
     fn record_of(&mut self, site: u32) -> Option<&mut Incident> {
         let attack = self.sites.get_mut(site as usize)?.attack.as_mut()?;
         Some(Arc::make_mut(&mut attack.incident))
@@ -134,12 +131,10 @@ impl Engine {
 }
 
 /// Where a measure that stands is noted.
-#[allow(dead_code, reason = "for the measures")]
 fn standing(record: &Incident, measure: &str) -> Option<usize> {
     record.measures.iter().position(|taken| &*taken.measure == measure && taken.until.is_none())
 }
 
-#[allow(dead_code, reason = "for the measures")]
 fn add_why(taken: &mut MeasureTaken, why: &Arc<str>) {
     if taken.because.len() < limits::INCIDENT_BECAUSE && !taken.because.contains(why) {
         taken.because.push(Arc::clone(why));

@@ -1,6 +1,6 @@
-//! What is asked for against an attack and for players: lanes, shapes, limits and leases.
+//! What is asked for from the first moment of an attack, and for players: lanes, limits and declared shapes.
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::Engine;
 use crate::count::HostReason;
@@ -8,24 +8,17 @@ use crate::count::Loss;
 use crate::effect::Effect;
 use crate::effect::Effects;
 use crate::effect::Lane;
-use crate::effect::Lease;
-use crate::effect::Scope;
-use crate::effect::ShapeDrop;
 use crate::flow::Flow;
-use crate::flow::Verdict;
-use crate::flow::second_of;
 use crate::judge::Opinion;
 use crate::judge::Why;
-use crate::judge::attack;
 use crate::judge::attack::Attack;
 use crate::judge::lane;
-use crate::judge::lease::may_lease;
 use crate::judge::level::Dim;
 use crate::limits;
 use crate::manifest::Certainty;
+use crate::measure::Measure;
 use crate::outbox::Waiting;
 use crate::site::NODE;
-use crate::source::Source;
 use crate::standing::Standing;
 use crate::table::Ref;
 use crate::time::Instant;
@@ -87,80 +80,22 @@ impl Engine {
         }
     }
 
-    fn maybe_lease(&mut self, waiting: &Waiting, why: Why, effects: &mut Effects) {
-        let (Some(flow), Some(source)) =
-            (self.flows.get_mut(waiting.flow), self.sources.get_mut(waiting.source))
-        else {
-            return;
-        };
-        if flow.standing.now() >= Standing::Proven && !std::mem::replace(&mut flow.turned_hostile, true) {
-            source.turned_hostile(second_of(waiting.at));
-        }
-        let Some(entry) = self.flows.get(waiting.flow) else { return };
-        let due = |source: &Source| {
-            source.leased_at.is_none_or(|last| waiting.at.millis_since(last) >= attack::RENEW_MS)
-        };
-        if !may_lease(&entry.value, source) || !due(source) {
-            return;
-        }
-        source.leased_at = Some(waiting.at);
-        let lease = Lease {
-            source: IpAddr::from(entry.key.client),
-            prefix_bits: if entry.key.client.is_v4() { 32 } else { 128 },
-            scope: Scope::Service(self.sites[waiting.site as usize].key()),
-            for_ms: attack::MEASURE_MS,
-            reason: self.reason_name(waiting.site, why),
-        };
-        self.ask(waiting.at, Effect::Lease(lease), effects);
-        if let Some(flow) = self.flows.get_mut(waiting.flow) {
-            flow.verdict = Verdict::Drop;
-        }
-    }
-
-    /// All measures of an attack, anew.
+    /// All measures of an attack that are there from its first moment, anew, and those above that are needed still.
     pub(super) fn ask_measures(&mut self, site: u32, at: Instant, effects: &mut Effects) {
         if site == NODE {
             return;
         }
+        self.open_answer(site, at);
         let state = &self.sites[site as usize];
         let Some(attack) = &state.attack else { return };
         let limit = attack.crowd_limit(state.key());
-        self.ask(at, Effect::CrowdLimit(limit), effects);
-        self.ask_shapes(site, None, at, effects);
-    }
-
-    /// The shapes of the impossible reasons of this attack, or of one of them.
-    fn ask_shapes(&mut self, site: u32, only: Option<Why>, at: Instant, effects: &mut Effects) {
-        let state = &self.sites[site as usize];
-        let Some(attack) = &state.attack else { return };
-        let Some(manifest) = state.plugin.and_then(|plugin| self.roster.manifest(plugin)).cloned() else {
-            return;
-        };
-        let (service, seen) = (state.key(), attack.impossible);
-        for shape in &manifest.shapes {
-            let why = Why::Plugin(shape.reason);
-            let wanted = only.is_none_or(|only| only == why);
-            let here = shape.shape.transport == service.transport;
-            let impossible = usize::from(shape.reason)
-                .checked_sub(1)
-                .and_then(|at| manifest.reasons.get(at))
-                .is_some_and(|reason| reason.certainty == Certainty::Impossible);
-            if wanted
-                && here
-                && impossible
-                && 1u64.checked_shl(u32::from(bit_of(why))).unwrap_or(0) & seen != 0
-            {
-                let reason = self.reason_name(site, why);
-                let drop = ShapeDrop {
-                    service,
-                    shape: shape.shape.clone(),
-                    trial: false,
-                    for_ms: attack::MEASURE_MS,
-                    reason,
-                };
-                self.ask(at, Effect::ShapeDrop(drop), effects);
-            }
+        if self.leans(site, Measure::CrowdLimit, at) {
+            let pps = limit.packets_per_second;
+            let says: Arc<str> = format!("strangers may send {pps}/s together; players have lanes").into();
+            self.take(site, Measure::CrowdLimit, &says, at, Effect::CrowdLimit(limit), effects);
+            self.ask_shapes(site, None, at, effects);
         }
+        self.renew_rungs(site, at, effects);
     }
 }
 

@@ -10,12 +10,16 @@
 //! ```
 
 mod adopt;
+mod climb;
 mod explain;
 mod incidents;
 mod intake;
+mod keep;
+mod leases;
 mod measures;
 mod report;
 mod settle;
+mod shapes;
 mod steps;
 mod tables;
 mod tallies;
@@ -44,11 +48,13 @@ use crate::frame::Frame;
 use crate::hash::HashKey;
 use crate::judge::Opinion;
 use crate::limits;
+use crate::measure::Step;
 use crate::outbox::Outbox;
 use crate::places::Places;
 use crate::question::Answer;
 use crate::question::Batch;
 use crate::question::NoOpinion;
+use crate::retained::Retained;
 use crate::roster::PluginIndex;
 use crate::roster::Roster;
 use crate::service::ServiceKey;
@@ -120,6 +126,9 @@ pub struct Engine {
     fixed_limits: HashMap<ServiceKey, FixedLimit>,
     ledger: Ledger,
     log: VecDeque<(Instant, Effect)>,
+    /// Steps of answers, for `explain`.
+    steps_taken: VecDeque<Step>,
+    retained: Retained,
     /// While somebody records.
     tap: Option<Tap>,
     now: Instant,
@@ -153,6 +162,8 @@ impl Engine {
             fixed_limits: HashMap::new(),
             ledger: Ledger::default(),
             log: VecDeque::new(),
+            steps_taken: VecDeque::new(),
+            retained: Retained::default(),
             tap: None,
             now: Instant::START,
             next_step: Instant::START,
@@ -238,6 +249,7 @@ impl Engine {
                 }
             };
             self.settle(waiting, &opinion, effects);
+            self.keep(waiting, &opinion, outbox.batch.packets.get(at), &outbox.batch.payloads);
         }
         self.serial = self.serial.wrapping_add(1).max(1);
         outbox.clear(self.serial);

@@ -47,10 +47,12 @@ impl Engine {
         self.lanes_in_step = 0;
         for site in 0..self.sites.len() as u32 {
             self.step_site(site, at, effects);
+            self.end_answer(site, at, effects);
         }
         if at.millis_since(self.lanes_at) >= lane::RENEW_MS {
             self.lanes_at = at;
             self.renew_lanes(at, effects);
+            self.keep_proven(at);
             self.forget_services();
         }
     }

@@ -24,8 +24,9 @@ impl Engine {
     /// What the kernel had counted at `at`, every 50 to 100 ms. Elapsed time divides, so a caller who was stalled
     /// invents no flood; a counter that is smaller than before began again at 0. Time comes to `at`, as by
     /// [`Self::tick`].
-    pub fn tallies(&mut self, at: Instant, _counted: &Tallies, effects: &mut Effects) {
+    pub fn tallies(&mut self, at: Instant, counted: &Tallies, effects: &mut Effects) {
         self.tick(at, effects);
+        self.weigh_answers(at, counted, effects);
     }
 
     /// What is worth keeping over a restart. Cheap enough for once a minute, not for once a packet.

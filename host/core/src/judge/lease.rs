@@ -1,13 +1,14 @@
 //! Who may be blocked by name, for a while: only a source that has proven that it is where it says it is.
 
+use std::net::IpAddr;
+
 use crate::flow::Flow;
 use crate::source::Source;
 use crate::standing::Standing;
+use crate::wire::Address;
 
 /// Hostile opinions (impossible or unusual) that one flow must have collected.
 const HOSTILE_PACKETS: u32 = 20;
-/// Settled flows and players that make an address one that many share.
-const SHARED_BY: u32 = 2;
 
 /// Or so many proven flows of one source that turned hostile within a minute: bots that connect, say something that no
 /// client says, and connect again.
@@ -15,14 +16,36 @@ const HOSTILE_FLOWS: u32 = 5;
 
 /// Whether the source of this flow may be leased. The evidence must lie in this one proven flow, and be more than
 /// half of what it sent: a forger who guesses a player's port cannot outweigh the player. Or it lies in several
-/// proven flows, and nobody plays from this address.
+/// proven flows, most of those that are present. Either way nobody else plays from this address.
 pub(crate) fn may_lease(flow: &Flow, source: &Source) -> bool {
-    let settled = source.standings.now().settled;
-    let in_one_flow = settled < SHARED_BY
-        && flow.tally.hostile >= HOSTILE_PACKETS
-        && flow.tally.hostile > flow.tally.sum() / 2;
-    let in_many_flows = settled == 0 && source.hostile_flows() >= HOSTILE_FLOWS;
+    let present = source.standings.now();
+    let others = present.settled.saturating_sub(u32::from(flow.counted >= Standing::Settled));
+    let in_one_flow =
+        others == 0 && flow.tally.hostile >= HOSTILE_PACKETS && flow.tally.hostile > flow.tally.sum() / 2;
+    let hostile_flows = source.hostile_flows();
+    let in_many_flows =
+        present.settled == 0 && hostile_flows >= HOSTILE_FLOWS && hostile_flows >= present.proven / 2;
     flow.standing.now() >= Standing::Proven && (in_one_flow || in_many_flows)
+}
+
+/// Why no stranger can have this address, so that a lease on it could only do harm. Private ones are left to the
+/// wall's guard, which knows the container networks.
+pub(crate) fn refused_target(client: Address) -> Option<&'static str> {
+    let ip = IpAddr::from(client);
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    if ip.is_loopback() {
+        Some("it is loopback")
+    } else if ip.is_unspecified() {
+        Some("it is no address")
+    } else if ip.is_multicast() || broadcast {
+        Some("it is a group of addresses")
+    } else {
+        link_local.then_some("it is link-local")
+    }
 }
 
 #[cfg(test)]
@@ -38,6 +61,7 @@ mod tests {
     fn check(standing: Standing, tally: Tally, settled: u32) -> bool {
         let mut flow = Flow::new(0, Ref::default(), Transport::Udp, Instant::START, 0);
         flow.standing = Settled::new(standing, 0);
+        flow.counted = standing;
         flow.tally = tally;
         let mut source = Source::default();
         source.standings.set(Standings { proven: settled.max(1), settled }, 0);
@@ -54,8 +78,9 @@ mod tests {
 
     #[test]
     fn an_address_of_several_players_is_never_leased() {
-        assert!(check(Standing::Player, HOSTILE, 1));
+        assert!(check(Standing::Player, HOSTILE, 1), "it is the only one");
         assert!(!check(Standing::Player, HOSTILE, 2));
+        assert!(!check(Standing::Proven, HOSTILE, 1), "somebody else plays there");
     }
 
     #[test]
@@ -72,6 +97,28 @@ mod tests {
         assert!(!check(Standing::Proven, 4, 0));
         assert!(!check(Standing::Proven, 5, 1));
         assert!(!check(Standing::Stranger, 5, 0), "an unproven address is never banned by name");
+    }
+
+    #[test]
+    fn m23_what_no_stranger_can_be_is_refused() {
+        for odd in [
+            "127.0.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "169.254.1.1",
+            "::1",
+            "::",
+            "ff02::1",
+            "fe80::1",
+        ] {
+            let ip: IpAddr = odd.parse().expect("an address");
+            assert!(refused_target(Address::from(ip)).is_some(), "{odd}");
+        }
+        for public in ["198.51.100.7", "2001:db8::7"] {
+            let ip: IpAddr = public.parse().expect("an address");
+            assert_eq!(refused_target(Address::from(ip)), None, "{public}");
+        }
     }
 
     #[test]

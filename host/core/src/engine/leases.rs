@@ -1,0 +1,179 @@
+//! Blocks of proven hostile sources, and of their networks where many of one are blocked.
+//!
+//! What must stay true: no unproven address is blocked; nor one that several play from or that speaks for others;
+//! nor a network in which anybody proven is peaceful; nor an address that no stranger can have.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Engine;
+use crate::count::Loss;
+use crate::effect::Effect;
+use crate::effect::Effects;
+use crate::effect::Lease;
+use crate::effect::Scope;
+use crate::flow::Verdict;
+use crate::flow::second_of;
+use crate::judge::Why;
+use crate::judge::attack;
+use crate::judge::lease::may_lease;
+use crate::judge::lease::refused_target;
+use crate::measure::Came;
+use crate::measure::Leased;
+use crate::measure::Measure;
+use crate::measure::Network;
+use crate::measure::part;
+use crate::measure::refusal;
+use crate::outbox::Waiting;
+use crate::service::ServiceKey;
+use crate::source::Source;
+use crate::standing::Standing;
+use crate::time::Instant;
+use crate::wire::Address;
+
+impl Engine {
+    /// A packet was hostile for more than its rate, at a service under attack.
+    pub(super) fn maybe_lease(&mut self, waiting: &Waiting, why: Why, effects: &mut Effects) {
+        let (Some(flow), Some(source)) =
+            (self.flows.get_mut(waiting.flow), self.sources.get_mut(waiting.source))
+        else {
+            return;
+        };
+        if flow.standing.now() >= Standing::Proven && !std::mem::replace(&mut flow.turned_hostile, true) {
+            source.turned_hostile(second_of(waiting.at));
+        }
+        let Some(entry) = self.flows.get(waiting.flow) else { return };
+        let due = |source: &Source| {
+            source.leased_at.is_none_or(|last| waiting.at.millis_since(last) >= attack::RENEW_MS)
+        };
+        if !may_lease(&entry.value, source) || !due(source) {
+            return;
+        }
+        source.leased_at = Some(waiting.at);
+        let (site, at, client) = (waiting.site, waiting.at, entry.key.client);
+        let evidence = entry.value.tally;
+        let refused =
+            if self.places.owns(client) { Some("it is the node's own") } else { refused_target(client) };
+        if let Some(refused) = refused {
+            let says = format!("{}: {refused}", IpAddr::from(client));
+            return self.note_step(site, Measure::Leases, Came::Refused, at, says.into());
+        }
+        let Some(lease) = self.lease_of(site, client, at) else { return };
+        let merged = lease.1 < 32 || (!client.is_v4() && lease.1 < 128);
+        let measure = if merged { Measure::PrefixLeases } else { Measure::Leases };
+        let reason = self.reason_name(site, why);
+        let says: Arc<str> = if merged {
+            format!("many of {}/{} are proven hostile and nobody there is peaceful", IpAddr::from(lease.0), lease.1)
+        } else {
+            let of = evidence.sum();
+            format!(
+                "{}: proven, {} of {of} packets hostile; limits do not touch its lane, and nobody else plays there",
+                IpAddr::from(client),
+                evidence.hostile
+            )
+        }
+        .into();
+        self.lease(site, measure, lease, &reason, &says, at, effects);
+        if let Some(flow) = self.flows.get_mut(waiting.flow) {
+            flow.verdict = Verdict::Drop;
+        }
+    }
+
+    /// What to lease for a hostile client: itself or its network; `None` if it is leased or cannot be.
+    fn lease_of(&mut self, site: u32, client: Address, at: Instant) -> Option<(Address, u8)> {
+        let state = &mut self.sites[site as usize];
+        let mut answer = state.answer.take()?;
+        let alone = if client.is_v4() { 32 } else { 128 };
+        let until = at.plus_millis(u64::from(attack::MEASURE_MS));
+        let mut kept_apart = None;
+        let leased = if answer.ladder.was_withdrawn(Measure::Leases) {
+            Leased::Already
+        } else {
+            answer.leases.lease(client, at, until, |network, hosts| {
+                let merges = !answer.ladder.was_withdrawn(Measure::PrefixLeases);
+                kept_apart = if merges {
+                    self.keeps_apart(site, network, hosts, at)
+                } else {
+                    Some("withdrawn".into())
+                };
+                kept_apart.is_none()
+            })
+        };
+        self.sites[site as usize].answer = Some(answer);
+        if let Some(says) = kept_apart {
+            self.note_step(site, Measure::PrefixLeases, Came::Refused, at, says);
+        }
+        match leased {
+            Leased::Alone => Some((client, alone)),
+            Leased::With { network, .. } => Some((network.address, network.prefix_bits())),
+            Leased::Already => None,
+            Leased::LeftOut => {
+                self.ledger.lost(Loss::LeasesFull);
+                None
+            }
+        }
+    }
+
+    /// Why the leased addresses of a network are not merged.
+    fn keeps_apart(&self, site: u32, network: Network, hosts: &[u16], at: Instant) -> Option<Arc<str>> {
+        let words = format!("{}/{}", IpAddr::from(network.address), network.prefix_bits());
+        let peaceful = self.lanes.iter().filter_map(|flow| self.flows.get(*flow)).find(|entry| {
+            let flow = &entry.value;
+            network.holds(entry.key.client)
+                && flow.standing.now() >= Standing::Proven
+                && !flow.turned_hostile
+                && !flow.mostly_hostile()
+                && !hosts.contains(&part(entry.key.client))
+                && at.millis_since(flow.client_seen) < PEACEFUL_MS
+        });
+        if let Some(entry) = peaceful {
+            let who = IpAddr::from(entry.key.client);
+            return Some(format!("{words}: {who} in it is proven and peaceful").into());
+        }
+        let service = self.sites[site as usize].key();
+        let tried = self
+            .retained
+            .try_on(&service, |head| network.holds(head.client) && !hosts.contains(&part(head.client)));
+        refusal(&tried, false).map(|refused| format!("{words}: {refused}").into())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call site passes them together")]
+    fn lease(
+        &mut self,
+        site: u32,
+        measure: Measure,
+        (source, prefix_bits): (Address, u8),
+        reason: &Arc<str>,
+        says: &Arc<str>,
+        at: Instant,
+        effects: &mut Effects,
+    ) {
+        let state = &mut self.sites[site as usize];
+        let service = state.key();
+        let ends = at.plus_millis(u64::from(attack::MEASURE_MS));
+        let new = state.answer.as_mut().is_some_and(|answer| answer.ladder.asked(measure, at, ends));
+        if new || measure == Measure::PrefixLeases {
+            self.note_measure(site, measure.name(), reason, at, std::slice::from_ref(says));
+        }
+        self.note_step(site, measure, Came::Taken, at, Arc::clone(says));
+        let lease = Lease {
+            for_ms: attack::MEASURE_MS,
+            reason: Arc::clone(reason),
+            ..whole(source, prefix_bits, service)
+        };
+        self.ask(at, Effect::Lease(lease), effects);
+    }
+}
+
+/// A client that was silent for so long is not present.
+const PEACEFUL_MS: u64 = 60_000;
+
+fn whole(source: Address, prefix_bits: u8, service: ServiceKey) -> Lease {
+    let (source, scope) = (IpAddr::from(source), Scope::Service(service));
+    Lease { source, prefix_bits, scope, for_ms: 0, reason: Arc::default() }
+}
+
+/// Takes a lease back.
+pub(super) fn no_lease(source: Address, prefix_bits: u8, service: ServiceKey) -> Effect {
+    Effect::Lease(whole(source, prefix_bits, service))
+}

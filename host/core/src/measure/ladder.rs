@@ -1,0 +1,214 @@
+//! The measures of one attack, and which is next.
+//!
+//! What must stay true: the crowd's limit and declared shapes are there from the first moment; every further rung
+//! is climbed only while the kernel's counters say that too much still comes through, one at a time; and a rung
+//! that nothing leans on any more is let go.
+
+use std::sync::Arc;
+
+use super::Measure;
+use super::Rates;
+use super::Traits;
+use crate::service::Transport;
+use crate::time::Instant;
+
+/// A rung is given so long to show what it does before the next one is climbed.
+const PATIENCE_MS: u64 = 300;
+/// Samples that say what an attack looks like.
+const SAMPLES: u32 = 32;
+/// Share of SYNs from which asking again helps.
+const SYN_PERCENT: u8 = 30;
+/// Share of unproven flows from which it does over UDP.
+const UNPROVEN_PERCENT: u8 = 50;
+/// Share of the sixteen sources that send most from which buckets tell them from others.
+const FEW_PERCENT: u8 = 30;
+
+/// A measure in use.
+#[derive(Clone, Copy, Debug)]
+struct Rung {
+    measure: Measure,
+    since: Instant,
+    /// When it runs out unless it is asked for again.
+    ends: Instant,
+}
+
+/// What is known when the next rung is considered.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) at: Instant,
+    pub(crate) transport: Transport,
+    pub(crate) rates: Rates,
+    pub(crate) traits: Traits,
+    pub(crate) may_proxy: bool,
+}
+
+/// What to do next, with the reason in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Climb {
+    /// Take this measure.
+    Take(Measure, Arc<str>),
+    /// It would not help here.
+    Pass(Measure, Arc<str>),
+}
+
+/// The measures of one attack.
+#[derive(Clone, Debug)]
+pub(crate) struct Ladder {
+    pub(crate) began: Instant,
+    /// What strangers may send together.
+    pub(crate) allowed_pps: u32,
+    /// How much of it at once.
+    burst: u32,
+    rungs: Vec<Rung>,
+    considered_at: Instant,
+    /// Those that were taken or passed, so that each is considered once while the pressure lasts.
+    done: Vec<Measure>,
+    /// Those that were taken back, and are not taken again in this attack.
+    withdrawn: Vec<Measure>,
+}
+
+/// The rungs above the first two, in the order in which they are tried.
+const ORDER: [Measure; 4] =
+    [Measure::SecondTry, Measure::BucketLimit, Measure::FoundShape, Measure::SynProxy];
+
+impl Ladder {
+    pub(crate) fn new(began: Instant, allowed_pps: u32, burst: u32) -> Self {
+        Self {
+            began,
+            allowed_pps,
+            burst,
+            rungs: Vec::new(),
+            considered_at: began,
+            done: Vec::new(),
+            withdrawn: Vec::new(),
+        }
+    }
+
+    /// Whether too much comes through: more reaches the server than strangers may send, or so much is over their
+    /// limit that newcomers among them starve.
+    pub(crate) fn pressed(&self, at: Instant, rates: &Rates) -> bool {
+        let allowed = u64::from(self.allowed_pps);
+        // The limit lets a burst through at once, which the first second shows.
+        let burst = if at.millis_since(self.began) < 1_000 { u64::from(self.burst) * 4 } else { 0 };
+        rates.reach > allowed + allowed / 4 + burst || rates.crowd > allowed / 2
+    }
+
+    /// Whether it is time for the next rung.
+    pub(crate) fn due(&self, at: Instant, rates: &Rates) -> bool {
+        at.millis_since(self.considered_at) >= PATIENCE_MS && self.pressed(at, rates)
+    }
+
+    /// The next rung when it is due, if there is one.
+    pub(crate) fn next(&mut self, view: &View) -> Option<Climb> {
+        if view.traits.samples < SAMPLES {
+            return None;
+        }
+        let left = |measure: &Measure| !self.done.contains(measure) && !self.withdrawn.contains(measure);
+        let next = ORDER.into_iter().find(left)?;
+        self.done.push(next);
+        let climb = consider(next, view, self.allowed_pps);
+        // What does not help costs no time.
+        if matches!(climb, Climb::Take(..)) {
+            self.considered_at = view.at;
+        }
+        Some(climb)
+    }
+
+    /// A measure was asked for: it stands until `ends`. True if it did not stand before.
+    pub(crate) fn asked(&mut self, measure: Measure, at: Instant, ends: Instant) -> bool {
+        if let Some(rung) = self.rungs.iter_mut().find(|rung| rung.measure == measure) {
+            rung.ends = rung.ends.max(ends);
+            return false;
+        }
+        self.rungs.push(Rung { measure, since: at, ends });
+        true
+    }
+
+    /// Whether this measure stands.
+    pub(crate) fn stands(&self, measure: Measure) -> bool {
+        self.rungs.iter().any(|rung| rung.measure == measure)
+    }
+
+    /// The strongest measure that stands.
+    pub(crate) fn strongest(&self) -> Option<Measure> {
+        self.rungs.iter().map(|rung| rung.measure).max()
+    }
+
+    /// Whether this measure was taken back before its time in this attack.
+    pub(crate) fn was_withdrawn(&self, measure: Measure) -> bool {
+        self.withdrawn.contains(&measure)
+    }
+
+    /// The measure above the first ones that was taken last, if since `since`.
+    pub(crate) fn newest_since(&self, since: Instant) -> Option<(Measure, Instant)> {
+        let rungs = self.rungs.iter();
+        let rungs = rungs.filter(|rung| rung.since >= since && rung.measure != Measure::CrowdLimit);
+        rungs.max_by_key(|rung| rung.since).map(|rung| (rung.measure, rung.since))
+    }
+
+    /// A measure is taken back before its time, and not taken again in this attack.
+    pub(crate) fn withdraw(&mut self, measure: Measure) {
+        self.withdrawn.push(measure);
+        self.rungs.retain(|rung| rung.measure != measure);
+    }
+
+    /// Whether something leans on this measure, so that it is worth renewing.
+    pub(crate) fn needs(&self, measure: Measure, at: Instant, rates: &Rates) -> bool {
+        let allowed = u64::from(self.allowed_pps);
+        let pressed = self.pressed(at, rates);
+        match measure {
+            Measure::SecondTry => pressed || rates.second_try > allowed / 4,
+            Measure::BucketLimit => pressed || rates.bucket > allowed / 4,
+            Measure::FoundShape => pressed || rates.shape > 0,
+            Measure::SynProxy => rates.strangers() > allowed,
+            _ => pressed || rates.strangers() > allowed / 2,
+        }
+    }
+
+    /// Ends what ran out; returns which. It may be needed again.
+    pub(crate) fn end(&mut self, at: Instant) -> Vec<Measure> {
+        let ended: Vec<_> =
+            self.rungs.iter().filter(|rung| rung.ends <= at).map(|rung| rung.measure).collect();
+        self.rungs.retain(|rung| rung.ends > at);
+        self.done.retain(|measure| !ended.contains(measure));
+        ended
+    }
+}
+
+/// Whether a rung helps against what is seen.
+fn consider(measure: Measure, view: &View, allowed_pps: u32) -> Climb {
+    let Traits { syn_percent, opening_percent, unproven_percent, few_percent, .. } = view.traits;
+    let crowd = view.rates.crowd;
+    let over = format!("{crowd} packets/s are over the limit of strangers ({allowed_pps}/s)");
+    match (measure, view.transport) {
+        (Measure::SecondTry, Transport::Tcp) if syn_percent < SYN_PERCENT => Climb::Pass(
+            measure,
+            format!("it concerns SYNs, and only {syn_percent} % of the flood are").into(),
+        ),
+        (Measure::SecondTry, Transport::Udp) if unproven_percent < UNPROVEN_PERCENT => Climb::Pass(
+            measure,
+            format!("only {unproven_percent} % come from sources that may be forged").into(),
+        ),
+        (Measure::SecondTry, _) => Climb::Take(
+            measure,
+            format!("{over}; {opening_percent} % are first words as newcomers send").into(),
+        ),
+        (Measure::BucketLimit, _) if few_percent < FEW_PERCENT => Climb::Pass(
+            measure,
+            format!("the 16 busiest sources send only {few_percent} %: buckets would not tell them apart")
+                .into(),
+        ),
+        (Measure::BucketLimit, _) => {
+            Climb::Take(measure, format!("{over}; 16 sources send {few_percent} % of it").into())
+        }
+        (Measure::SynProxy, Transport::Udp) => Climb::Pass(measure, "it is for TCP only".into()),
+        (Measure::SynProxy, Transport::Tcp) if !view.may_proxy => {
+            Climb::Pass(measure, "this service has not opted in".into())
+        }
+        (Measure::SynProxy, Transport::Tcp) if view.rates.reach <= u64::from(allowed_pps) => Climb::Pass(
+            measure,
+            format!("no more reaches the server than is normal ({}/s)", view.rates.reach).into(),
+        ),
+        _ => Climb::Take(measure, over.into()),
+    }
+}

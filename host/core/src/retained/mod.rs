@@ -1,0 +1,212 @@
+//! What is kept of genuine packets, so that a measure can be tried on them before it is taken.
+//!
+//! Only packets of flows that are proven or better are kept, and during an attack only those of flows that began
+//! before it: an attacker must not be able to put his own packets here. Openings are sent before a flow is proven;
+//! they wait until it is.
+
+mod head;
+
+use std::collections::BTreeMap;
+
+pub(crate) use head::Head;
+
+use crate::limits;
+use crate::manifest::Class;
+use crate::service::ServiceKey;
+use crate::table::Ref;
+use crate::time::Instant;
+
+/// Of what one player sends later, one in so many is kept.
+const ONE_IN: u32 = 8;
+/// An opening waits for so long for its flow to be proven.
+const WAITS_MS: u64 = 60_000;
+
+/// The newest of at most `N`.
+#[derive(Clone, Debug)]
+struct Ring<const N: usize> {
+    heads: Vec<Head>,
+    next: usize,
+}
+
+impl<const N: usize> Default for Ring<N> {
+    fn default() -> Self {
+        Self { heads: Vec::new(), next: 0 }
+    }
+}
+
+impl<const N: usize> Ring<N> {
+    fn push(&mut self, head: Head) {
+        if self.heads.len() < N {
+            self.heads.push(head);
+        } else {
+            self.heads[self.next] = head;
+            self.next = (self.next + 1) % N;
+        }
+    }
+}
+
+/// Openings and queries of one service.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    openings: Ring<{ limits::RETAINED_OPENINGS }>,
+    queries: Ring<{ limits::RETAINED_QUERIES }>,
+}
+
+/// Packets of one proven flow.
+#[derive(Clone, Debug)]
+struct Player {
+    flow: Ref,
+    service: ServiceKey,
+    heads: Ring<{ limits::RETAINED_HEADS }>,
+}
+
+/// An opening whose flow is not proven yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) flow: Ref,
+    pub(crate) service: ServiceKey,
+    pub(crate) at: Instant,
+    pub(crate) head: Head,
+}
+
+/// Everything that is kept, of all services.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Retained {
+    services: BTreeMap<ServiceKey, Kept>,
+    /// By the slot of the flow.
+    players: BTreeMap<u32, Player>,
+    pending: Vec<Pending>,
+    next: usize,
+}
+
+/// What a measure would have hit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tried {
+    /// By class: how many were tried, and how many hit.
+    pub(crate) classes: [(u32, u32); 6],
+    /// Of the player who would lose most: how many were tried, and how many hit.
+    pub(crate) worst: (u32, u32),
+}
+
+impl Tried {
+    /// How many were tried.
+    pub(crate) fn of(&self) -> u32 {
+        self.classes.iter().map(|(of, _)| of).sum()
+    }
+
+    /// How many would have been hit.
+    pub(crate) fn hit(&self) -> u32 {
+        self.classes.iter().map(|(_, hit)| hit).sum()
+    }
+
+    /// How many of a class were tried.
+    pub(crate) fn of_class(&self, class: Class) -> u32 {
+        self.classes[class as usize].0
+    }
+
+    fn add(&mut self, head: &Head, hit: bool) {
+        let (of, hits) = &mut self.classes[head.class as usize];
+        *of += 1;
+        *hits += u32::from(hit);
+    }
+}
+
+impl Retained {
+    /// A packet of a flow that is proven or better; false if there is no room.
+    pub(crate) fn keep(&mut self, flow: Ref, service: ServiceKey, head: Head) -> bool {
+        if matches!(head.class, Class::Opening | Class::Query) {
+            return self.keep_question(service, head);
+        }
+        let known = self.players.get(&flow.slot).is_some_and(|player| player.flow == flow);
+        if !known {
+            if self.players.len() >= limits::RETAINED_PLAYERS && !self.players.contains_key(&flow.slot) {
+                return false;
+            }
+            self.players.insert(flow.slot, Player { flow, service, heads: Ring::default() });
+        }
+        if let Some(player) = self.players.get_mut(&flow.slot) {
+            player.heads.push(head);
+        }
+        true
+    }
+
+    fn keep_question(&mut self, service: ServiceKey, head: Head) -> bool {
+        if self.services.len() >= limits::RETAINED_SERVICES && !self.services.contains_key(&service) {
+            return false;
+        }
+        let kept = self.services.entry(service).or_default();
+        match head.class {
+            Class::Query => kept.queries.push(head),
+            _ => kept.openings.push(head),
+        }
+        true
+    }
+
+    /// Whether the `number`th packet of a proven flow is one of those that are kept.
+    pub(crate) fn samples(number: u32) -> bool {
+        number < limits::RETAINED_HEADS as u32 || number.is_multiple_of(ONE_IN)
+    }
+
+    /// An opening of a stranger. `proven` says of a flow whether it is proven by now.
+    pub(crate) fn await_proof(&mut self, pending: Pending, proven: impl Fn(Ref) -> bool) {
+        if self.pending.len() < limits::RETAINED_PENDING {
+            return self.pending.push(pending);
+        }
+        let old = std::mem::replace(&mut self.pending[self.next], pending);
+        self.next = (self.next + 1) % limits::RETAINED_PENDING;
+        if proven(old.flow) {
+            self.keep_question(old.service, old.head);
+        }
+    }
+
+    /// Keeps the openings of those who are proven by now, and forgets those who waited for too long.
+    pub(crate) fn promote(&mut self, at: Instant, proven: impl Fn(Ref) -> bool) {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.retain(|opening| {
+            let is_proven = proven(opening.flow);
+            if is_proven {
+                self.keep_question(opening.service, opening.head);
+            }
+            !is_proven && at.millis_since(opening.at) < WAITS_MS
+        });
+        self.pending = pending;
+        self.next = 0;
+    }
+
+    /// Makes room where half of all players are kept: of those who are gone.
+    pub(crate) fn forget(&mut self, there: impl Fn(Ref) -> bool) {
+        if self.players.len() > limits::RETAINED_PLAYERS / 2 {
+            self.players.retain(|_, player| there(player.flow));
+        }
+    }
+
+    /// Tries a measure on all that is kept of a service.
+    pub(crate) fn try_on(&self, service: &ServiceKey, hits: impl Fn(&Head) -> bool) -> Tried {
+        let mut tried = Tried::default();
+        for player in self.players.values().filter(|player| player.service == *service) {
+            let mut mine = (0, 0);
+            for head in &player.heads.heads {
+                let hit = hits(head);
+                tried.add(head, hit);
+                mine = (mine.0 + 1, mine.1 + u32::from(hit));
+            }
+            if mine.1 * tried.worst.0.max(1) > tried.worst.1 * mine.0 {
+                tried.worst = mine;
+            }
+        }
+        if let Some(kept) = self.services.get(service) {
+            for head in kept.openings.heads.iter().chain(&kept.queries.heads) {
+                tried.add(head, hits(head));
+            }
+        }
+        tried
+    }
+
+    /// Everything that is kept of a service.
+    pub(crate) fn heads(&self, service: &ServiceKey) -> Vec<&Head> {
+        let players = self.players.values().filter(|player| player.service == *service);
+        let questions = self.services.get(service).into_iter();
+        let questions = questions.flat_map(|kept| kept.openings.heads.iter().chain(&kept.queries.heads));
+        players.flat_map(|player| player.heads.heads.iter()).chain(questions).collect()
+    }
+}
