@@ -22,18 +22,20 @@ const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 16;
 
 /// All networks that this node shows. Foreign rules are read by programs, so they are asked for separately.
-pub(crate) fn networks(uplinks: &[String]) -> Vec<IpNet> {
+pub(crate) fn networks(uplinks: &[String]) -> Vec<(IpNet, &'static str)> {
     let mut found = interfaces(uplinks);
-    found.extend(gateways());
+    let mut add =
+        |networks: Vec<IpNet>, why| found.extend(networks.into_iter().map(|network| (network, why)));
+    add(gateways(), "it is a gateway of this node");
     for file in ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"] {
-        found.extend(resolvers(&fs::read_to_string(file).unwrap_or_default()));
+        add(resolvers(&fs::read_to_string(file).unwrap_or_default()), "it is a resolver of this node");
     }
-    found.extend(ssh_peers());
+    add(ssh_peers(), "someone is logged in from there by SSH");
     found
 }
 
 /// Every own address, and the whole network of every interface that is no uplink: containers live there.
-fn interfaces(uplinks: &[String]) -> Vec<IpNet> {
+fn interfaces(uplinks: &[String]) -> Vec<(IpNet, &'static str)> {
     let mut found = Vec::new();
     for interface in getifaddrs().into_iter().flatten() {
         let ip_of = |address: &nix::sys::socket::SockaddrStorage| {
@@ -41,12 +43,12 @@ fn interfaces(uplinks: &[String]) -> Vec<IpNet> {
             v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
         };
         let Some(ip) = interface.address.as_ref().and_then(ip_of) else { continue };
-        found.push(IpNet::from(ip));
+        found.push((IpNet::from(ip), "it is an address of this node"));
         let mask = interface.netmask.as_ref().and_then(ip_of);
         if !uplinks.contains(&interface.interface_name)
             && let Some(network) = mask.and_then(|mask| IpNet::with_netmask(ip, mask).ok())
         {
-            found.push(network.trunc());
+            found.push((network.trunc(), "it is a network of this node, where containers live"));
         }
     }
     found
@@ -108,8 +110,10 @@ fn ssh_peer(line: &str, ports: &HashSet<u16>) -> Option<IpAddr> {
 }
 
 /// Sources that foreign rules accept by name.
-pub(crate) fn accepted_sources(netlink: &mut Netlink) -> Vec<IpNet> {
-    Family::BOTH.into_iter().flat_map(|family| parse_accepted(&docker_user::saved(family, netlink))).collect()
+pub(crate) fn accepted_sources(netlink: &mut Netlink) -> Vec<(IpNet, &'static str)> {
+    let of = |family| parse_accepted(&docker_user::saved(family, netlink));
+    let accepted = Family::BOTH.into_iter().flat_map(of);
+    accepted.map(|network| (network, "a rule of this node accepts it by name")).collect()
 }
 
 fn parse_accepted(saved: &str) -> Vec<IpNet> {

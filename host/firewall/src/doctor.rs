@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::config::DockerBackend;
+use crate::config::Mode;
 use crate::docker_user;
 use crate::guard::Guard;
 use crate::key::Family;
@@ -13,8 +15,6 @@ use crate::set::SetId;
 use crate::set::Tries;
 use crate::structure::Structure;
 use crate::structure::own_rules;
-use crate::wall::DockerBackend;
-use crate::wall::Mode;
 
 /// What one check found.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

@@ -10,14 +10,18 @@
 
 #![forbid(unsafe_code)]
 
+mod config;
+mod counts;
 mod discover;
 mod docker_user;
 pub mod doctor;
 mod early;
+mod first_drop;
 pub mod guard;
 pub mod key;
 pub mod limits;
 mod lock;
+mod manual;
 pub mod netlink;
 mod off;
 pub mod plan;
@@ -35,6 +39,10 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+pub use config::DockerBackend;
+pub use config::LeftOut;
+pub use config::Mode;
+pub use config::WallConfig;
 pub use docker_user::Backend;
 pub use doctor::Check;
 pub use doctor::doctor;
@@ -43,11 +51,7 @@ pub use off::Paths;
 pub use off::off;
 pub use off::on;
 pub use status::*;
-pub use wall::DockerBackend;
-pub use wall::LeftOut;
-pub use wall::Mode;
 pub use wall::Wall;
-pub use wall::WallConfig;
 
 /// What can go wrong at the packet filter.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +91,9 @@ pub enum FirewallError {
         /// Why it failed.
         errno: Errno,
     },
+    /// What a person asked for must not be.
+    #[error("not blocked: {0}")]
+    Refused(String),
     /// The configuration cannot be.
     #[error("{0}")]
     Config(String),

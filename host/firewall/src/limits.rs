@@ -19,6 +19,10 @@ pub const LEASES_MAX: usize = 65_536;
 pub const WIDE_LEASES_MAX: usize = 16_384;
 /// Networks that people blocked, of one prefix length; together as many. A newer one is refused and says so.
 pub const MANUAL_MAX: usize = 1_024;
+/// The widest network that a person can block or allow: a prefix of so many bits.
+pub const MANUAL_WIDEST_V4: u8 = 8;
+/// See [`MANUAL_WIDEST_V4`].
+pub const MANUAL_WIDEST_V6: u8 = 16;
 /// Lanes for each family, exact and by address each; a newer one is refused and counted.
 pub const LANES_MAX: usize = 65_536;
 /// Distinct shapes, each a rule of its own; a newer one is refused and counted.

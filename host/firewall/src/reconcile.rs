@@ -12,6 +12,9 @@ use std::collections::VecDeque;
 use ftagent_core::time::Instant;
 
 use crate::FirewallError;
+use crate::config::DockerBackend;
+use crate::config::LeftOut;
+use crate::config::Mode;
 use crate::docker_user;
 use crate::docker_user::Backend;
 use crate::docker_user::Filter;
@@ -28,9 +31,6 @@ use crate::set::SetId;
 use crate::set::Value;
 use crate::structure;
 use crate::structure::own_rules;
-use crate::wall::DockerBackend;
-use crate::wall::LeftOut;
-use crate::wall::Mode;
 use crate::wall::Wall;
 use crate::wanted::armed_node;
 

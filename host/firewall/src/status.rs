@@ -7,8 +7,10 @@ use ftagent_core::effect::Scope;
 use ftagent_core::service::ServiceKey;
 pub use ftagent_core::tally::Amount;
 use ftagent_core::time::Instant;
+use ipnet::IpNet;
 use serde::Serialize;
 
+use crate::config::Mode;
 use crate::docker_user::Backend;
 use crate::key::Family;
 use crate::key::Key;
@@ -19,7 +21,6 @@ use crate::set::Kind;
 use crate::set::Object;
 use crate::set::SetId;
 use crate::set::Value;
-use crate::wall::Mode;
 use crate::wanted::early_node;
 
 /// What happened to the packets of one service since the wall stands. In observe mode the reasons count what would
@@ -107,6 +108,17 @@ pub struct LeaseStatus {
     pub seconds_left: u64,
 }
 
+/// A network that is blocked or allowed by hand or by a list of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ManualStatus {
+    /// Which.
+    pub network: IpNet,
+    /// What was said about it.
+    pub note: String,
+    /// How long still; `None` as long as it stands in the configuration.
+    pub seconds_left: Option<u64>,
+}
+
 /// A limit or a shape in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MeasureStatus {
@@ -140,6 +152,9 @@ pub struct WallReport {
     pub services: Vec<(ServiceKey, ServiceCounts)>,
     /// The counts of the node: IPv4, IPv6.
     pub node: [NodeCounts; 2],
+    /// When the first packet was dropped at services under attack, as the kernel noted it: to a tick of its clock
+    /// (1 to 4 ms) and what passed between `now` and its answer.
+    pub dropped_first: Vec<(ServiceKey, Instant)>,
     /// What was repaired, a sentence each.
     pub repaired: Vec<String>,
     /// Switches between early and `DOCKER-USER`, a sentence each.
@@ -165,6 +180,10 @@ pub struct WallStatus {
     pub leases: Vec<LeaseStatus>,
     /// How many blocks there are.
     pub leases_total: usize,
+    /// What people and the configuration blocked.
+    pub blocks: Vec<ManualStatus>,
+    /// What people and the configuration allowed.
+    pub allowed: Vec<ManualStatus>,
     /// Limits and shapes in force.
     pub measures: Vec<MeasureStatus>,
     /// Players' lanes.
@@ -192,6 +211,8 @@ impl crate::wall::Wall {
             paths: Family::BOTH.into_iter().map(|family| self.path_status(family)).collect(),
             leases: self.lease_status(now),
             leases_total,
+            blocks: self.block_status(now),
+            allowed: self.allowed_status(now),
             measures: self.measure_status(now),
             lanes_total: self.wanted.size(Kind::Lanes) + self.wanted.size(Kind::AddressLanes),
             guarded_total: self.structure.guard.networks().count(),

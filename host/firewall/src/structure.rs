@@ -21,11 +21,11 @@ use std::net::Ipv6Addr;
 
 use ipnet::IpNet;
 
+use crate::config::Mode;
 use crate::guard::Guard;
 use crate::key::Family;
 use crate::limits;
 use crate::set::Count;
-use crate::wall::Mode;
 
 /// The name of our table.
 pub const TABLE: &str = "ftagent";

@@ -2,33 +2,33 @@
 //!
 //! It belongs to one thread, in whose network namespace it works, and calls nobody back.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ftagent_core::effect::Effect;
-use ftagent_core::manifest::Shape;
 use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Services;
-use ftagent_core::tally::ServiceTally;
 use ftagent_core::time::Instant;
 use ipnet::IpNet;
 use nix::errno::Errno;
-use serde::Deserialize;
-use serde::Serialize;
 
 use crate::FirewallError;
+use crate::config::DockerBackend;
+use crate::config::LeftOut;
+use crate::config::Mode;
+use crate::config::WallConfig;
 use crate::discover;
 use crate::docker_user;
-use crate::early::EarlyRates;
 use crate::early::Switch;
+use crate::guard;
 use crate::guard::Guard;
 use crate::key::Family;
 use crate::key::Key;
 use crate::key::object_name;
 use crate::limits;
 use crate::lock::Lock;
+use crate::manual::Manual;
 use crate::netlink::Netlink;
-use crate::netlink::read::Tally;
 use crate::off;
 use crate::plan;
 use crate::plan::Change;
@@ -39,104 +39,13 @@ use crate::set::Count;
 use crate::set::Element;
 use crate::set::Kind;
 use crate::set::SetId;
-use crate::set::Value;
-use crate::status::Amount;
-use crate::status::NodeCounts;
 use crate::status::Problem;
-use crate::status::ServiceCounts;
 use crate::status::WallReport;
 use crate::structure::Structure;
 use crate::structure::own_rules;
 use crate::tally::Tallies;
 use crate::wanted::Refusal;
 use crate::wanted::Wanted;
-
-/// Whether packets are dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Decide and count, drop nothing, touch no foreign chain.
-    Observe,
-    /// Drop shapes and what is over a limit; count leases, but block nobody other than by hand.
-    Limit,
-    /// Drop and limit.
-    Enforce,
-}
-
-/// How Docker says that it makes its rules (`FirewallBackend.Driver` of its `/info`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DockerBackend {
-    /// It does not say; versions before 29 use iptables.
-    #[default]
-    Unknown,
-    /// By iptables, with `DOCKER-USER`.
-    Iptables,
-    /// By nftables, which has no `DOCKER-USER`.
-    Nftables,
-}
-
-/// A half of the wall that a demonstration leaves out, to show that it fails without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftOut {
-    /// Nothing is put into `DOCKER-USER`, and nobody notices.
-    Jump,
-    /// Nothing is dropped early, whatever the rate and wherever packets go.
-    Early,
-}
-
-/// What the wall must know.
-#[derive(Clone, Debug)]
-pub struct WallConfig {
-    /// Observe or enforce.
-    pub mode: Mode,
-    /// Interfaces by which strangers come; nothing else is judged.
-    pub uplinks: Vec<String>,
-    /// Where the lock and the latch of `off` are.
-    pub state_dir: PathBuf,
-    /// One bit of the packet mark that is free on this node.
-    pub mark_bit: u32,
-    /// The operator's networks and the panel. What the node itself shows is added.
-    pub guard: Vec<IpNet>,
-    /// When to drop early.
-    pub early_rates: EarlyRates,
-    /// As Docker says.
-    pub docker_backend: DockerBackend,
-    /// Nothing, but in demonstrations.
-    pub left_out: Option<LeftOut>,
-}
-
-impl WallConfig {
-    /// Observe mode on these uplinks, all else by default.
-    pub fn new(uplinks: impl IntoIterator<Item = String>) -> Self {
-        Self {
-            mode: Mode::Observe,
-            uplinks: uplinks.into_iter().collect(),
-            state_dir: off::Paths::default().state_dir,
-            mark_bit: 0x4000_0000,
-            guard: Vec::new(),
-            early_rates: EarlyRates::default(),
-            docker_backend: DockerBackend::Unknown,
-            left_out: None,
-        }
-    }
-
-    fn check(&self) -> Result<(), FirewallError> {
-        if !self.mark_bit.is_power_of_two() {
-            return Err(FirewallError::Config(format!("the mark {:#x} is not a single bit", self.mark_bit)));
-        }
-        // IFNAMSIZ is 16 with the ending zero; the rest would end the quotes of the script.
-        let bad = |name: &&String| {
-            name.is_empty()
-                || name.len() > 15
-                || name.contains(|c: char| c == '"' || c == '\\' || c.is_control())
-        };
-        match self.uplinks.iter().find(bad) {
-            Some(name) => Err(FirewallError::Config(format!("{name:?} cannot be the name of an interface"))),
-            None => Ok(()),
-        }
-    }
-}
 
 /// The wall of one node.
 #[derive(Debug)]
@@ -157,9 +66,13 @@ pub struct Wall {
     pub(crate) renews: bool,
     pub(crate) services_beyond: usize,
     pub(crate) marks: Vec<String>,
-    service_switches: Vec<(ServiceKey, Switch, ServiceNames)>,
+    pub(crate) service_switches: Vec<(ServiceKey, Switch, ServiceNames)>,
     node_switch: Switch,
     pub(crate) node_is_early: bool,
+    /// What people blocked and allowed.
+    pub(crate) manual: Manual,
+    /// Services under attack of which no packet was dropped yet.
+    pub(crate) awaiting_drop: BTreeSet<ServiceKey>,
     armed_at: Option<Instant>,
     /// Problems of the last change, by what it was about.
     pub(crate) refused_by_kernel: Option<Problem>,
@@ -171,7 +84,7 @@ pub struct Wall {
 
 /// The names of a service's counters, made once.
 #[derive(Clone, Debug)]
-struct ServiceNames([Arc<str>; Count::ALL.len()]);
+pub(crate) struct ServiceNames(pub(crate) [Arc<str>; Count::ALL.len()]);
 
 impl Wall {
     /// Takes the lock, installs the table or adopts the one that an earlier run left, and in enforce mode the jump.
@@ -183,7 +96,7 @@ impl Wall {
         }
         let mut netlink = Netlink::open()?;
         let renews = netlink.renews_timeouts()?;
-        let guard = Self::find_guard(&config, &mut netlink);
+        let guard = Self::find_guard(&config, &Manual::default(), &mut netlink);
         let mode = if renews { config.mode } else { Mode::Observe };
         let structure = Structure { uplinks: config.uplinks.clone(), mode, mark_bit: config.mark_bit, guard };
         let mut wall = Self {
@@ -203,6 +116,8 @@ impl Wall {
             service_switches: Vec::new(),
             node_switch: Switch::default(),
             node_is_early: false,
+            manual: Manual::default(),
+            awaiting_drop: BTreeSet::new(),
             armed_at: None,
             refused_by_kernel: None,
             repaired: Vec::new(),
@@ -216,9 +131,12 @@ impl Wall {
         Ok(wall)
     }
 
-    fn find_guard(config: &WallConfig, netlink: &mut Netlink) -> Guard {
+    fn find_guard(config: &WallConfig, manual: &Manual, netlink: &mut Netlink) -> Guard {
         let own = discover::networks(&config.uplinks);
-        Guard::new(config.guard.iter().copied().chain(own).chain(discover::accepted_sources(netlink)))
+        let accepted = discover::accepted_sources(netlink);
+        let named = config.guard.iter().map(|&network| (network, "it is on the guard list"));
+        let allowed = manual.allowed().map(|network| (network, guard::ALLOWED));
+        Guard::named(own.into_iter().chain(accepted).chain(named).chain(allowed))
     }
 
     /// Protects these services from now on.
@@ -240,6 +158,18 @@ impl Wall {
         self.decide_early(now);
         self.arm(now);
         self.commit_all(now)
+    }
+
+    /// Treats these services by a mode of their own, where that is weaker than the node's: `Observe` counts what would
+    /// have been dropped, `Limit` counts leases and does not drop by them. All others have the node's mode. May be
+    /// called before the services are known.
+    pub fn set_service_modes(
+        &mut self,
+        modes: impl IntoIterator<Item = (ServiceKey, Mode)>,
+        now: Instant,
+    ) -> Result<(), FirewallError> {
+        self.wanted.set_modes(modes.into_iter().collect());
+        self.commit_dirty(now)
     }
 
     /// Starts or stops dropping, live.
@@ -271,6 +201,7 @@ impl Wall {
 
     /// Takes effects into account and tells the kernel at once.
     pub fn apply(&mut self, now: Instant, effects: &[Effect]) -> Result<(), FirewallError> {
+        self.await_drops(effects, now)?;
         for effect in effects {
             self.wanted.fold(now, effect);
         }
@@ -279,9 +210,12 @@ impl Wall {
 
     /// To be called every 50 to 100 ms.
     pub fn tick(&mut self, now: Instant) -> WallReport {
+        // First of all, because the kernel's clock runs on while we work.
+        let dropped_first = self.first_drops(now);
         let failed =
             self.try_tick(now).err().map(|error| Problem { says: error.to_string(), mend: String::new() });
         let mut report = WallReport {
+            dropped_first,
             services: self.service_counts(),
             node: Family::BOTH.map(|family| self.node_counts(family)),
             repaired: std::mem::take(&mut self.repaired),
@@ -306,6 +240,7 @@ impl Wall {
             self.armed_at = None;
             self.reconcile.forget();
         }
+        self.end_allowances(now)?;
         for over in self.wanted.expire(now) {
             self.present.forget(&over);
         }
@@ -319,46 +254,6 @@ impl Wall {
         self.read_counters()?;
         self.decide_early(now);
         self.commit_dirty(now)
-    }
-
-    /// What the kernel had counted at the last tick, in the form that the engine takes. Reads nothing.
-    pub fn tallies(&mut self) -> ftagent_core::tally::Tallies {
-        let services = self.service_switches.iter().map(|(key, _, names)| {
-            let counts = self.counts_of(names);
-            let tally = ServiceTally {
-                seen: counts.seen,
-                lane: counts.lane,
-                lease: counts.by_lease,
-                shape: counts.by_shape,
-                second_try: counts.by_second_try,
-                bucket: counts.by_bucket,
-                crowd: counts.by_crowd,
-                docker_user: counts.marked,
-                early: counts.early,
-            };
-            (*key, tally)
-        });
-        let [v4, v6] = Family::BOTH.map(|family| self.node_counts(family).seen);
-        let node = Amount { packets: v4.packets + v6.packets, bytes: v4.bytes + v6.bytes };
-        let fragments =
-            self.wanted.own().iter().map(|&ip| {
-                (ip, amount(self.tallies.get(&crate::wanted::fragments_name("fragments_seen", ip))))
-            });
-        ftagent_core::tally::Tallies { services: services.collect(), node, fragments: fragments.collect() }
-    }
-
-    /// What each shape that is counted only has hit so far at each service, as of the last tick.
-    pub fn trials(&self) -> Vec<(ServiceKey, Shape, Amount)> {
-        let trials = self.wanted.elements.iter().filter_map(|(at, (value, _))| {
-            let (Kind::Trial(id), Value::Object(name, _)) = (at.set.kind, value) else { return None };
-            let service = at.key.ending_service(at.set.family)?;
-            Some((service, self.wanted.shapes.get(&id)?.clone(), self.counted(name)))
-        });
-        trials.collect()
-    }
-
-    pub(crate) fn counted(&self, name: &str) -> Amount {
-        amount(self.tallies.get(name))
     }
 
     /// Lets go of the kernel: with `keep` everything stays and runs out by itself (`armed` within ten seconds),
@@ -383,7 +278,7 @@ impl Wall {
         self.repaired.push(what.into());
     }
 
-    fn commit_dirty(&mut self, now: Instant) -> Result<(), FirewallError> {
+    pub(crate) fn commit_dirty(&mut self, now: Instant) -> Result<(), FirewallError> {
         let dirty = self.wanted.take_dirty();
         self.commit(dirty, now)
     }
@@ -424,7 +319,7 @@ impl Wall {
         self.send(passed.changes(), now)
     }
 
-    fn send(&mut self, changes: &[Change], now: Instant) -> Result<(), FirewallError> {
+    pub(crate) fn send(&mut self, changes: &[Change], now: Instant) -> Result<(), FirewallError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -490,7 +385,7 @@ impl Wall {
     }
 
     pub(crate) fn refresh_guard(&mut self, now: Instant) -> Result<(), FirewallError> {
-        let guard = Self::find_guard(&self.config, &mut self.netlink);
+        let guard = Self::find_guard(&self.config, &self.manual, &mut self.netlink);
         if guard == self.structure.guard {
             return Ok(());
         }
@@ -506,11 +401,6 @@ impl Wall {
         let blocks: Vec<_> = self.wanted.elements.keys().filter(guarded).copied().collect();
         blocks.into_iter().for_each(|at| self.wanted.remove(at));
         self.commit_dirty(now)
-    }
-
-    fn read_counters(&mut self) -> Result<(), FirewallError> {
-        let tallies = &mut self.tallies;
-        self.netlink.counters(|name, tally| tallies.note(name, tally))
     }
 
     /// Switches services and families between early and `DOCKER-USER`.
@@ -530,41 +420,14 @@ impl Wall {
                 let to = if want { "early, at prerouting" } else { "in DOCKER-USER again" };
                 self.switched.push(format!("packets to {key} are dropped {to}"));
             }
-            self.wanted.set_early(at, want);
+            self.wanted.set_lasting(at, want);
         }
         let node = Family::BOTH.map(|family| self.node_counts(family));
         let dropped = node.iter().map(|counts| counts.marked.packets + counts.early.packets).sum();
         self.node_is_early = self.node_switch.observe(now, dropped, rates.node_per_second);
         for family in Family::BOTH {
             let want = !self.early_because(family).is_empty();
-            self.wanted.set_early(crate::wanted::early_node(family), want);
+            self.wanted.set_lasting(crate::wanted::early_node(family), want);
         }
     }
-
-    pub(crate) fn service_counts(&self) -> Vec<(ServiceKey, ServiceCounts)> {
-        self.service_switches.iter().map(|(key, _, names)| (*key, self.counts_of(names))).collect()
-    }
-
-    fn counts_of(&self, names: &ServiceNames) -> ServiceCounts {
-        let [seen, lane, by_lease, by_shape, by_second_try, by_bucket, by_crowd, marked, early] =
-            names.0.each_ref().map(|name| amount(self.tallies.get(name)));
-        ServiceCounts { seen, lane, by_lease, by_shape, by_second_try, by_bucket, by_crowd, marked, early }
-    }
-
-    pub(crate) fn node_counts(&self, family: Family) -> NodeCounts {
-        let of = |what: &str| amount(self.tallies.get(&format!("node_{what}{}", family.digit())));
-        NodeCounts {
-            seen: of("seen"),
-            by_lease: of("lease"),
-            marked: of("marked"),
-            early: of("early"),
-            fragments: of("fragments_seen"),
-            fragments_over: of("fragments_over"),
-            docker_user_dropped: self.reconcile.docker_user_dropped(family),
-        }
-    }
-}
-
-fn amount(tally: Tally) -> Amount {
-    Amount { packets: tally.packets, bytes: tally.bytes }
 }
