@@ -48,11 +48,13 @@ pub enum Loss {
     RetainedFull,
     /// Attacked services without samples because enough others are attacked.
     SamplesFull,
+    /// Attacks that had no incident of their own.
+    IncidentsFull,
 }
 
 impl Loss {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::PluginTrapped,
         Self::PluginOutOfFuel,
         Self::PluginLied,
@@ -71,6 +73,7 @@ impl Loss {
         Self::LeasesFull,
         Self::RetainedFull,
         Self::SamplesFull,
+        Self::IncidentsFull,
     ];
 
     /// The label: kebab-case.
@@ -94,6 +97,7 @@ impl Loss {
             Self::LeasesFull => "leases-full",
             Self::RetainedFull => "retained-full",
             Self::SamplesFull => "samples-full",
+            Self::IncidentsFull => "incidents-full",
         }
     }
 }
@@ -122,12 +126,22 @@ pub enum HostReason {
     NobodysPort,
     /// Fragments without ports, and too many of them.
     Fragments,
+    /// ICMP, and too much of it.
+    Icmp,
+    /// Another IP protocol, and too much of it.
+    OtherProtocol,
 }
 
 impl HostReason {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 4] =
-        [Self::WrongTransport, Self::MartianSource, Self::NobodysPort, Self::Fragments];
+    pub const ALL: [Self; 6] = [
+        Self::WrongTransport,
+        Self::MartianSource,
+        Self::NobodysPort,
+        Self::Fragments,
+        Self::Icmp,
+        Self::OtherProtocol,
+    ];
 
     /// The label, plain.
     pub const fn name(self) -> &'static str {
@@ -136,6 +150,8 @@ impl HostReason {
             Self::MartianSource => "martian-source",
             Self::NobodysPort => "nobodys-port",
             Self::Fragments => "fragments",
+            Self::Icmp => "icmp",
+            Self::OtherProtocol => "other-protocol",
         }
     }
 
@@ -146,6 +162,8 @@ impl HostReason {
             Self::MartianSource => "host/martian-source",
             Self::NobodysPort => "host/nobodys-port",
             Self::Fragments => "host/fragments",
+            Self::Icmp => "host/icmp",
+            Self::OtherProtocol => "host/other-protocol",
         }
     }
 
@@ -153,7 +171,7 @@ impl HostReason {
     pub const fn certainty(self) -> Certainty {
         match self {
             Self::WrongTransport | Self::MartianSource => Certainty::Impossible,
-            Self::NobodysPort | Self::Fragments => Certainty::Rate,
+            Self::NobodysPort | Self::Fragments | Self::Icmp | Self::OtherProtocol => Certainty::Rate,
         }
     }
 }

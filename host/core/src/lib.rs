@@ -28,6 +28,7 @@ mod retained;
 mod roster;
 pub mod service;
 mod site;
+mod sketch;
 mod source;
 mod standing;
 mod stream;

@@ -59,6 +59,36 @@ pub const SERVICE_KEPT_MS: u64 = 600_000;
 /// Settled flows of a service before anything was learnt about it.
 pub const SETTLED_FLOWS: u32 = 128;
 
+/// Incidents open at once. At the bound a further attack counts into the last one.
+pub const OPEN_INCIDENTS: usize = 256;
+
+/// Closed incidents remembered, so that one that comes back goes on under its number. The oldest is forgotten.
+pub const CLOSED_INCIDENTS: usize = 64;
+
+/// Seconds of an incident's curve. At the bound the oldest are kept.
+pub const INCIDENT_SECONDS: usize = 600;
+
+/// Further services named in one incident. At the bound further ones only count.
+pub const INCIDENT_ALSO: usize = 64;
+
+/// Sources named in one incident.
+pub const INCIDENT_SOURCES: usize = 10;
+
+/// Registers of the estimate of distinct sources: 16 KiB an open incident.
+pub const DISTINCT_REGISTERS: usize = 1 << 14;
+
+/// Places for heavy sources of an open incident. At the bound the lightest makes room.
+pub const HEAVY_PLACES: usize = 512;
+
+/// Services whose restored baselines wait for them to appear. At the bound further ones begin afresh.
+pub const LEARNT_SERVICES: usize = 4_096;
+
+/// Addresses whose fragments are counted. At the bound further ones are only sampled.
+pub const FRAGMENT_ADDRESSES: usize = 256;
+
+/// Own conversations of the node remembered, so that their answers are no attack. The newest stays.
+pub const OWN_CONVERSATIONS: usize = 8_192;
+
 /// Measures in the record of an incident. At the bound further ones are not noted; they are taken all the same.
 pub const INCIDENT_MEASURES: usize = 32;
 
@@ -163,6 +193,13 @@ pub const ALL: &[Limit] = &[
     limit("lanes", LANES as u64, "flows", "further flows get no lane of their own", "lanes-full"),
     limit("settled-flows", SETTLED_FLOWS as u64, "flows", "further flows stay strangers", "settled-full"),
     limit("report-flows", REPORT_FLOWS as u64, "flows", "the report says that there are more", "flows-more"),
+    limit(
+        "open-incidents",
+        OPEN_INCIDENTS as u64,
+        "incidents",
+        "a further attack counts into the last one",
+        "incidents-full",
+    ),
     limit("vlan-tags", VLAN_TAGS as u64, "tags", "the frame is malformed", "too-many-tags"),
     limit(
         "ipv6-extensions",

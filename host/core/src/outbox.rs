@@ -5,6 +5,7 @@
 
 use crate::flow::Flow;
 use crate::flow::FlowKey;
+use crate::incident::vector::Vector;
 use crate::question::Batch;
 use crate::question::FlowRow;
 use crate::question::PacketRow;
@@ -29,6 +30,9 @@ pub(crate) struct Waiting {
     pub(crate) reply: bool,
     /// It asks for a TCP connection.
     pub(crate) syn: bool,
+    /// What it looks like, and how its payload begins in 6 bits.
+    pub(crate) vector: Vector,
+    pub(crate) start: u8,
 }
 
 /// A batch in the making.

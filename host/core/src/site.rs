@@ -4,8 +4,17 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use crate::baseline::Baseline;
+use crate::baseline::LearntService;
+use crate::baseline::Meter;
+use crate::baseline::Reading;
 use crate::count::HostReason;
+use crate::engine::FixedLimit;
+use crate::frame::Frame;
+use crate::frame::Link;
+use crate::incident::mix::Mix;
 use crate::judge::attack::Attack;
+use crate::judge::change::Change;
 use crate::judge::level::Gauge;
 use crate::limits;
 use crate::measure::Answer;
@@ -17,6 +26,8 @@ use crate::service::Role;
 use crate::service::Service;
 use crate::service::ServiceKey;
 use crate::service::Transport;
+use crate::tally::Amount;
+use crate::tally::ServiceTally;
 use crate::time::Instant;
 
 /// The site that stands for nobody's ports.
@@ -25,6 +36,10 @@ pub(crate) const NODE: u32 = 0;
 const HOST_RATE_PPS: u32 = 200;
 /// What is settled becomes the learnt peak so often.
 const PEAK_MS: u64 = 600_000;
+/// The kernel's counters are good for so long after they were read.
+const COUNTED_MS: u64 = 1_000;
+/// An Ethernet header without tags.
+const ETHERNET_BYTES: u32 = 14;
 
 /// Packets of one service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +75,20 @@ pub(crate) struct Site {
     pub(crate) forgotten: bool,
     pub(crate) counts: SiteCounts,
     pub(crate) gauge: Gauge,
+    /// What strangers' packets look like.
+    pub(crate) mix: Mix,
+    /// What clients sent, as far as the samples tell: each stands for so many.
+    estimated: Amount,
+    /// Rates: of the kernel's counters where somebody reads them, else of the samples.
+    pub(crate) meter: Meter,
+    /// What the kernel had counted last, and when.
+    pub(crate) counted: Option<(Instant, ServiceTally)>,
+    /// Whether the kernel's counters say that nothing is wrong; by them attacks end.
+    pub(crate) counted_calm: bool,
+    pub(crate) packets_change: Change,
+    pub(crate) bits_change: Change,
+    pub(crate) baseline: Baseline,
+    pub(crate) fixed: Option<FixedLimit>,
     pub(crate) attack: Option<Attack>,
     /// What is done about it.
     pub(crate) answer: Option<Box<Answer>>,
@@ -87,6 +116,15 @@ impl Site {
             forgotten: false,
             counts: SiteCounts::default(),
             gauge: Gauge::default(),
+            mix: Mix::default(),
+            estimated: Amount::default(),
+            meter: Meter::default(),
+            counted: None,
+            counted_calm: true,
+            packets_change: Change::default(),
+            bits_change: Change::default(),
+            baseline: Baseline::default(),
+            fixed: None,
             attack: None,
             answer: None,
             pressure: Pressure::default(),
@@ -114,6 +152,54 @@ impl Site {
 
     pub(crate) fn key(&self) -> ServiceKey {
         self.service.key
+    }
+
+    /// Counts a client's packet with all that it stands for.
+    pub(crate) fn estimate(&mut self, frame: &Frame<'_>) {
+        let weight = u64::from(frame.sample_rate.max(1));
+        let link_bytes = if frame.link == Link::Ethernet { ETHERNET_BYTES } else { 0 };
+        self.estimated.packets += weight;
+        self.estimated.bytes += weight * u64::from(frame.wire_bytes.saturating_sub(link_bytes));
+    }
+
+    /// Whether somebody reads the kernel's counters for us.
+    pub(crate) fn is_counted(&self, at: Instant) -> bool {
+        self.counted.is_some_and(|(last, _)| at.millis_since(last) < COUNTED_MS)
+    }
+
+    /// The rates by samples, where nobody reads the kernel's counters.
+    pub(crate) fn read_estimate(&mut self, at: Instant) -> Option<Reading> {
+        if self.is_counted(at) {
+            return None;
+        }
+        if self.counted.take().is_some() {
+            self.meter.begin_again();
+            self.counted_calm = true;
+        }
+        self.meter.read(at, self.estimated)
+    }
+
+    /// What is worth keeping over a restart.
+    pub(crate) fn keep(&self) -> LearntService {
+        let mut kept = LearntService::nothing(self.key());
+        (kept.learnt_seconds, kept.normal_parts) = self.gauge.kept();
+        kept.settled_peak = self.settled_peak.max(self.settled);
+        self.baseline.keep(&mut kept);
+        kept
+    }
+
+    /// What was kept before.
+    pub(crate) fn restore(&mut self, kept: &LearntService, hour: u8) {
+        self.gauge.restore(kept.learnt_seconds, &kept.normal_parts);
+        self.settled_peak = self.settled_peak.max(kept.settled_peak);
+        self.baseline = Baseline::from_kept(kept, hour);
+        self.gauge.per_served_pps = self.baseline.per_player_pps();
+    }
+
+    /// The operator's own limit, or none.
+    pub(crate) fn set_fixed(&mut self, limit: Option<FixedLimit>) {
+        self.fixed = limit;
+        self.gauge.fixed = limit.is_some();
     }
 
     /// Whether one more flow may settle. The peak is learnt in peace and slowly.

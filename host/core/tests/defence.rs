@@ -104,7 +104,7 @@ fn a_hostile_flood_begins_renews_and_ends() {
     let mut stage = Stage::new();
     stage.forged(1_000, 5_000, b"!");
     stage.rest(12_000);
-    let expected = ["begins", "crowd", "ends", "first-hostile", "shape"];
+    let expected = ["begins", "changed", "crowd", "ends", "first-hostile", "shape"];
     assert_eq!(stage.kinds(), BTreeSet::from(expected), "and nothing else: no forged source is leased");
     assert_eq!(stage.of("first-hostile").len(), 1);
     assert_eq!(stage.of("begins").len(), 1);

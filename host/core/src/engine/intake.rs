@@ -10,6 +10,8 @@ use crate::flow::FlowLeft;
 use crate::flow::second_of;
 use crate::frame::Frame;
 use crate::frame::Passage;
+use crate::incident::vector;
+use crate::incident::vector::Vector;
 use crate::judge::Opinion;
 use crate::outbox::Waiting;
 use crate::question::PacketRow;
@@ -75,7 +77,12 @@ fn is_syn(tcp: &Tcp) -> bool {
 impl Engine {
     pub(super) fn packet(&mut self, frame: &Frame<'_>, packet: &Packet<'_>, effects: &mut Effects) {
         match self.way(frame.passage, packet) {
-            Way::Unmatched => self.ledger.counts.unmatched += 1,
+            Way::Unmatched => {
+                self.ledger.counts.unmatched += 1;
+                if self.places.owns(packet.source) {
+                    self.nobody.own_words(packet, frame.at, self.key);
+                }
+            }
             Way::Nobody => {
                 self.tap_placed(NODE, false);
                 self.nobodys_packet(frame, packet, effects);
@@ -125,9 +132,14 @@ impl Engine {
         let reason = match packet.upper {
             _ if is_martian(packet) => Some(HostReason::MartianSource),
             Upper::LaterFragment => Some(HostReason::Fragments),
+            _ if self.nobody.is_answer(packet, frame.at, self.key) => None,
             Upper::Tcp(_) | Upper::Udp => Some(HostReason::NobodysPort),
-            Upper::Icmp | Upper::Other => None,
+            Upper::Icmp => Some(HostReason::Icmp),
+            Upper::Other => Some(HostReason::OtherProtocol),
         };
+        if reason.is_some() {
+            self.nobody.add(packet, frame.at, frame.sample_rate.max(1));
+        }
         self.without_flow(frame, packet, NODE, reason, effects);
     }
 
@@ -140,7 +152,10 @@ impl Engine {
         reason: Option<HostReason>,
         effects: &mut Effects,
     ) {
-        self.sites[site as usize].counts.packets += 1;
+        let state = &mut self.sites[site as usize];
+        state.counts.packets += 1;
+        state.estimate(frame);
+        self.flowless = packet.source;
         let waiting = Waiting {
             flow: Ref::default(),
             source: Ref::default(),
@@ -150,6 +165,8 @@ impl Engine {
             weight: frame.sample_rate.max(1),
             reply: false,
             syn: matches!(packet.upper, Upper::Tcp(tcp) if is_syn(&tcp)),
+            vector: Vector::of_packet(packet),
+            start: vector::start_of(packet.payload),
         };
         let opinion = reason.map_or(Opinion::NONE, Opinion::of_host);
         self.settle(&waiting, &opinion, effects);
@@ -170,6 +187,7 @@ impl Engine {
         let weight = frame.sample_rate.max(1);
         let state = &mut self.sites[site as usize];
         state.counts.packets += 1;
+        state.estimate(frame);
         let wrong = state.service.judging == Judging::WrongTransport;
         let (attacked, host_judges, answers) = (state.attack.is_some(), wrong, state.answers);
         let Some(flow) = self.flows.get_mut(at) else { return };
@@ -200,6 +218,8 @@ impl Engine {
             weight,
             reply: false,
             syn,
+            vector: Vector::of_packet(packet),
+            start: vector::start_of(packet.payload),
         };
         if host_judges {
             let opinion = if answers { Opinion::NONE } else { Opinion::of_host(HostReason::WrongTransport) };
@@ -257,6 +277,8 @@ impl Engine {
             weight,
             reply: true,
             syn: false,
+            vector: Vector::TCP_OTHER,
+            start: 0,
         };
         self.row(plugin, waiting, packet, number, effects);
         true

@@ -27,6 +27,7 @@ mod tap;
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use explain::Explanation;
@@ -37,6 +38,7 @@ pub use report::Report;
 pub use report::ServiceReport;
 pub use tallies::FixedLimit;
 
+use crate::baseline::LearntService;
 use crate::count::Counts;
 use crate::count::Ledger;
 use crate::count::Loss;
@@ -46,6 +48,8 @@ use crate::flow::Flow;
 use crate::flow::FlowKey;
 use crate::frame::Frame;
 use crate::hash::HashKey;
+use crate::incident::desk::Desk;
+use crate::incident::nobody::Nobody;
 use crate::judge::Opinion;
 use crate::limits;
 use crate::measure::Step;
@@ -68,6 +72,8 @@ use crate::table::Table;
 use crate::tap::Tap;
 use crate::time::Instant;
 use crate::wire;
+use crate::wire::Address;
+use tallies::Fragments;
 
 /// Sizes and secrets of an engine. The defaults are the bounds of [`limits`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,8 +127,14 @@ pub struct Engine {
     lanes_at: Instant,
     /// Lanes asked for outside of a round, in this step.
     lanes_in_step: u32,
-    /// Incidents opened so far; the number of the last.
-    incidents: u64,
+    desk: Desk,
+    nobody: Nobody,
+    /// Who sent the packet that has no flow and is being judged.
+    flowless: Address,
+    /// Fragments by the address they go to, as the kernel counts them.
+    fragments: HashMap<IpAddr, Fragments>,
+    /// Of services that are not there (yet).
+    learnt: HashMap<ServiceKey, LearntService>,
     fixed_limits: HashMap<ServiceKey, FixedLimit>,
     ledger: Ledger,
     log: VecDeque<(Instant, Effect)>,
@@ -158,7 +170,11 @@ impl Engine {
             lane_round: 0,
             lanes_at: Instant::START,
             lanes_in_step: 0,
-            incidents: 0,
+            desk: Desk::default(),
+            nobody: Nobody::default(),
+            flowless: Address::default(),
+            fragments: HashMap::new(),
+            learnt: HashMap::new(),
             fixed_limits: HashMap::new(),
             ledger: Ledger::default(),
             log: VecDeque::new(),

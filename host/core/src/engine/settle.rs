@@ -9,6 +9,7 @@ use crate::flow::Flow;
 use crate::flow::Verdict;
 use crate::flow::count_reason;
 use crate::flow::second_of;
+use crate::incident::vector::Vector;
 use crate::judge;
 use crate::judge::Judgement;
 use crate::judge::Opinion;
@@ -17,6 +18,7 @@ use crate::judge::lane;
 use crate::judge::level;
 use crate::judge::level::Dim;
 use crate::manifest::Certainty;
+use crate::manifest::Class;
 use crate::outbox::Waiting;
 use crate::service::Transport;
 use crate::site::NODE;
@@ -28,6 +30,12 @@ use crate::time::Instant;
 /// A flow that the server answers for so long, and with so many packets, is counted apart from the crowd.
 const ANSWERED_AGE_MS: u64 = 2_000;
 const ANSWERED_PACKETS: u32 = 10;
+/// Or from so many packets of both sides on, if the server says at least half as much as the client.
+const EARLY_PACKETS: u32 = 4;
+/// What one served flow sends beyond so many packets a second is nobody's play, and counts with the crowd.
+const SERVED_PPS: u32 = 500;
+/// And a player's beyond so many is too much of one.
+const SETTLED_PPS: u32 = 2_000;
 
 impl Engine {
     /// One packet has its opinion, or none.
@@ -132,26 +140,66 @@ impl Engine {
         excess: bool,
     ) {
         let site = &mut self.sites[waiting.site as usize];
-        site.gauge.roll(waiting.at, site.attack.is_none());
+        let peace = site.attack.is_none();
+        site.gauge.roll(waiting.at, peace);
+        site.mix.roll(waiting.at, peace && site.gauge.learns(waiting.at));
+        site.gauge.add(Dim::All, waiting.weight);
+        let flow = self.flows.get_mut(waiting.flow);
+        let (served, in_second) =
+            flow.map_or((Served::No, 0), |flow| (served(flow, waiting.at), flow.in_second()));
+        if let Served::First = served {
+            site.gauge.serves(waiting.weight);
+        }
+        let excess = excess || (standing >= Standing::Settled && in_second > SETTLED_PPS);
         if excess {
             site.gauge.add(Dim::Excess, waiting.weight);
         }
-        if standing >= Standing::Settled {
+        if standing >= Standing::Settled && !excess {
             return;
         }
-        let certain = !opinion.is_rate();
-        if judgement == Judgement::Hostile && certain {
-            site.gauge.add(Dim::Hostile, waiting.weight);
-        } else if let Some(dim) = level::of_class(opinion.class) {
-            site.gauge.add(dim, waiting.weight);
+        let moderate = served != Served::No && in_second <= SERVED_PPS;
+        let hostile = judgement == Judgement::Hostile && !opinion.is_rate();
+        if standing < Standing::Settled {
+            if hostile {
+                site.gauge.add(Dim::Hostile, waiting.weight);
+            } else if let Some(dim) = level::of_class(opinion.class)
+                && !(moderate && matches!(dim, Dim::Play | Dim::Control))
+            {
+                site.gauge.add(dim, waiting.weight);
+            }
+            if waiting.syn {
+                site.gauge.add(Dim::Syn, waiting.weight);
+            }
+            if waiting.site != NODE && (standing == Standing::Stranger || !moderate) {
+                site.gauge.add(if moderate { Dim::Answered } else { Dim::Crowd }, waiting.weight);
+            }
         }
-        if standing == Standing::Stranger && waiting.site != NODE {
-            let flow = self.flows.get(waiting.flow).map(|entry| &entry.value);
-            let answered = flow.is_some_and(|flow| is_answered(flow, waiting.at));
-            site.gauge.add(if answered { Dim::Answered } else { Dim::Crowd }, waiting.weight);
+        let asks = matches!(opinion.class, Class::Opening | Class::Query | Class::Join);
+        let strange = if waiting.site == NODE { opinion.why.is_some() } else { !moderate };
+        if hostile || excess || asks || strange {
+            site.mix.add(waiting.vector.of_class(opinion.class), waiting.start, waiting.weight);
+            if !peace {
+                self.sketch(waiting, opinion, standing);
+            }
         }
-        if waiting.syn {
-            site.gauge.add(Dim::Syn, waiting.weight);
+    }
+
+    /// Counts the packet's source and reason in the incident of its service.
+    fn sketch(&mut self, waiting: &Waiting, opinion: &Opinion, standing: Standing) {
+        let attack = self.sites[waiting.site as usize].attack.as_ref();
+        let Some(place) = attack.and_then(|attack| attack.place) else { return };
+        let source = self.flows.get(waiting.flow).map_or(self.flowless, |entry| entry.key.client);
+        let hash = self.key.hash([source.low, source.high]);
+        let Some(open) = self.desk.get_mut(place) else { return };
+        open.count_source(hash);
+        if !open.is_due() {
+            return;
+        }
+        let reason = opinion.why.map(|(why, _)| self.reason_name(waiting.site, why));
+        let Some(open) = self.desk.get_mut(place) else { return };
+        open.sketch(hash, source, standing >= Standing::Proven, waiting.weight);
+        if let Some(reason) = reason {
+            open.reason(&reason, waiting.weight);
         }
     }
 
@@ -159,13 +207,23 @@ impl Engine {
     pub(super) fn lift(&mut self, at: Ref, when: Instant, effects: &mut Effects) {
         let Some(flow) = self.flows.get_mut(at) else { return };
         let site = &mut self.sites[flow.site as usize];
+        let mut joined = None;
         let mut earned = standing::earned(flow, when.millis_since(flow.began));
         if earned == Standing::Settled && flow.standing.now() < Standing::Settled && !site.may_settle() {
             self.ledger.lost(Loss::SettledFull);
             earned = flow.standing.now();
         }
         if earned > flow.standing.now() {
+            if flow.standing.now() == Standing::Stranger {
+                joined = site.attack.as_ref().and_then(|attack| attack.place);
+                if flow.is_tcp() && flow.first_seen {
+                    site.mix.completed(Vector::SYN);
+                }
+            }
             flow.standing.set(earned, self.epoch);
+        }
+        if let Some(open) = joined.and_then(|place| self.desk.get_mut(place)) {
+            open.record.joined += 1;
         }
         let late = !flow.in_lanes && lane::deserves(flow, when);
         if earned > flow.counted && (late || flow.in_lanes) {
@@ -226,10 +284,27 @@ impl Engine {
     }
 }
 
-/// Whether the server has been answering this flow for a while. A forger can have that too, so it is no standing;
-/// it only keeps the players of a game that nobody understands from looking like a crowd of strangers.
-fn is_answered(flow: &Flow, at: Instant) -> bool {
-    flow.from_client >= ANSWERED_PACKETS
+/// Whether the server serves a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Served {
+    No,
+    /// It does, and this is the flow's first packet in this second.
+    First,
+    Yes,
+}
+
+/// Whether the server has been answering this flow for a while, or does so from its first packets on as servers answer
+/// players: about as much as it gets. A forger can have the first too, so it is no standing; it only keeps the players
+/// of a game that nobody understands from looking like a crowd of strangers.
+fn served(flow: &mut Flow, at: Instant) -> Served {
+    let lately = flow.from_client >= EARLY_PACKETS
+        && flow.from_server >= EARLY_PACKETS
+        && flow.from_server >= flow.from_client / 2;
+    let long = flow.from_client >= ANSWERED_PACKETS
         && flow.from_server >= flow.from_client / 8
-        && at.millis_since(flow.began) >= ANSWERED_AGE_MS
+        && at.millis_since(flow.began) >= ANSWERED_AGE_MS;
+    if !lately && !long && flow.standing.now() < Standing::Proven {
+        return Served::No;
+    }
+    if std::mem::replace(&mut flow.served, true) { Served::Yes } else { Served::First }
 }

@@ -1,12 +1,7 @@
 //! What happens by the passing of time, in steps of 100 ms of packet time: ends of attacks, renewals, lanes.
 
-use std::sync::Arc;
-
 use super::Engine;
-use crate::effect::Effect;
 use crate::effect::Effects;
-use crate::effect::Notice;
-use crate::incident::Incident;
 use crate::judge::attack;
 use crate::judge::lane;
 use crate::limits;
@@ -23,6 +18,7 @@ impl Engine {
     pub fn tick(&mut self, now: Instant, effects: &mut Effects) {
         if !self.started {
             self.started = true;
+            self.sites.iter_mut().for_each(|site| site.gauge.begins(now));
             self.next_step = now.plus_millis(STEP_MS);
             self.epoch_end = now.plus_millis(limits::EPOCH_MS);
         }
@@ -49,6 +45,7 @@ impl Engine {
             self.step_site(site, at, effects);
             self.end_answer(site, at, effects);
         }
+        self.step_incidents(at, effects);
         if at.millis_since(self.lanes_at) >= lane::RENEW_MS {
             self.lanes_at = at;
             self.renew_lanes(at, effects);
@@ -59,28 +56,27 @@ impl Engine {
 
     fn step_site(&mut self, number: u32, at: Instant, effects: &mut Effects) {
         let site = &mut self.sites[number as usize];
-        let idle = site.attack.is_none() && site.hostile_at.is_none();
-        if idle {
-            return;
+        let peace = site.attack.is_none();
+        site.gauge.roll(at, peace);
+        site.mix.roll(at, peace && site.gauge.learns(at));
+        if let Some(reading) = site.read_estimate(at) {
+            self.rated(number, at, &reading, None, effects);
         }
-        site.gauge.roll(at, site.attack.is_none());
-        let Some(attack) = &mut site.attack else {
-            if site.hostile_at.is_some_and(|last| at.millis_since(last) >= CALM_MS) {
-                site.hostile_at = None;
-            }
-            return;
-        };
-        if attack.over(at, &site.gauge) {
-            let closed = Incident {
-                changed_at: at,
-                closed_at: Some(at),
-                players: site.settled,
-                ..(*attack.incident).clone()
-            };
+        let site = &mut self.sites[number as usize];
+        if site.attack.is_none() && site.hostile_at.is_some_and(|last| at.millis_since(last) >= CALM_MS) {
+            site.hostile_at = None;
+        }
+        let Some(attack) = &mut site.attack else { return };
+        let calm = site.gauge.is_calm() && site.counted_calm;
+        let pulsing =
+            attack.place.and_then(|place| self.desk.get(place)).is_some_and(|o| o.record.pulses > 0);
+        if attack.over(at, calm, pulsing) {
+            let place = attack.place;
             site.attack = None;
             site.gauge.freeze(at);
-            let notice = Notice::IncidentClosed(Arc::new(closed));
-            self.ask(at, Effect::Notice(notice), effects);
+            site.packets_change.reset();
+            site.bits_change.reset();
+            self.maybe_close(place, at, effects);
         } else if attack.renews(at) {
             self.ask_measures(number, at, effects);
             self.ask_lanes_of(number, at, effects);

@@ -41,10 +41,17 @@ impl Engine {
             return;
         }
         let now = self.now;
-        match self.sites.iter_mut().skip(1).find(|site| forgotten(site, now)) {
-            Some(site) => *site = Site::new(Arc::clone(service)),
-            None => self.sites.push(Site::new(Arc::clone(service))),
+        let mut new = Site::new(Arc::clone(service));
+        new.gauge.begins(now);
+        new.set_fixed(self.fixed_limits.get(&key).copied());
+        if let Some(learnt) = self.learnt.remove(&key) {
+            new.restore(&learnt, self.hour(now));
         }
+        let free = self.sites.iter().skip(1).position(|site| forgotten(site, now)).map(|at| at + 1);
+        let Some(at) = free else { return self.sites.push(new) };
+        let kept = self.sites[at].keep();
+        self.sites[at] = new;
+        self.keep_learnt(kept);
     }
 
     /// Forgets services that have been gone for long.

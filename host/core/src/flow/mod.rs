@@ -127,6 +127,8 @@ pub(crate) struct Flow {
     pub(crate) head_done: bool,
     pub(crate) echoed: bool,
     pub(crate) in_lanes: bool,
+    /// It was counted in this second among those who are served.
+    pub(crate) served: bool,
     /// Another connection began on these ports, and the plugin has not been told yet.
     pub(crate) begun_again: bool,
     /// As what its source and service count it among those who are present.
@@ -174,6 +176,7 @@ impl Flow {
             head_done: false,
             echoed: false,
             in_lanes: false,
+            served: false,
             counted: Standing::Stranger,
             begun_again: false,
             verdict: Verdict::Pass,
@@ -196,6 +199,11 @@ impl Flow {
         self.transport == Transport::Tcp
     }
 
+    /// Packets of the client in this second so far.
+    pub(crate) fn in_second(&self) -> u32 {
+        self.in_second
+    }
+
     /// The contract's `state` bits.
     pub(crate) fn state(&self) -> u8 {
         u8::from(self.first_seen) | u8::from(self.both_ways) << 1 | u8::from(self.tcp.handshake_done()) << 2
@@ -215,6 +223,7 @@ impl Flow {
             }
             self.client_second = second;
             self.in_second = 0;
+            self.served = false;
         }
         self.in_second = self.in_second.saturating_add(weight);
     }

@@ -3,6 +3,14 @@
 //! What must stay true: the record is a plain value that says where each number comes from. Packets, bytes and drops
 //! are the kernel's; sources, vectors and shares are estimated from samples, and say so by their names.
 
+pub(crate) mod desk;
+pub(crate) mod mix;
+pub(crate) mod nobody;
+pub(crate) mod open;
+mod reflection;
+mod sentence;
+pub(crate) mod vector;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -170,7 +178,7 @@ pub struct Incident {
     pub dropped_early: Amount,
     /// Distinct sources, estimated to about one per cent.
     pub sources_estimated: u64,
-    /// Most sources did nothing that a forged source cannot do.
+    /// There are many sources, and most of them did nothing that a forged source cannot do.
     pub looks_forged: bool,
     /// Who sent most.
     pub top_sources: Vec<TopSource>,

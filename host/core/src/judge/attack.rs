@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::level::Dim;
 use super::level::Gauge;
 use crate::effect::CrowdLimit;
-use crate::incident::Incident;
 use crate::service::ServiceKey;
 use crate::time::Instant;
 
@@ -15,6 +14,8 @@ pub(crate) const RENEW_MS: u64 = 2_000;
 pub(crate) const MEASURE_MS: u32 = 10_000;
 /// Below its level for so long, an attack is over.
 const CALM_MS: u64 = 5_000;
+/// The same for one that came in pulses.
+const PULSING_CALM_MS: u64 = 8_000;
 /// Strangers of a service may always send so many packets a second.
 const CROWD_FLOOR_PPS: u32 = 50;
 /// Seconds' worth of packets at once, so that new players' first words fit.
@@ -32,23 +33,14 @@ pub(crate) struct Attack {
     renewed: Instant,
     /// Impossible reasons seen in it, bit i for the reason i.
     pub(crate) impossible: u64,
-    /// What people are told of it.
-    pub(crate) incident: Arc<Incident>,
+    /// The place of its incident, unless there were too many.
+    pub(crate) place: Option<usize>,
 }
 
 impl Attack {
     pub(crate) fn begin(at: Instant, dim: Dim, reason: Arc<str>, gauge: &Gauge) -> Self {
         let crowd_pps = gauge.normal_pps().saturating_mul(2).max(CROWD_FLOOR_PPS);
-        Self {
-            began: at,
-            dim,
-            reason,
-            crowd_pps,
-            calm_since: None,
-            renewed: at,
-            impossible: 0,
-            incident: Arc::default(),
-        }
+        Self { began: at, dim, reason, crowd_pps, calm_since: None, renewed: at, impossible: 0, place: None }
     }
 
     /// Whether the measures are due again; if so they count as renewed.
@@ -60,14 +52,14 @@ impl Attack {
         due
     }
 
-    /// Whether it is over: all levels have been unpassed for a while.
-    pub(crate) fn over(&mut self, at: Instant, gauge: &Gauge) -> bool {
-        if gauge.passed().is_some() {
+    /// Whether it is over: for a while it has been `calm`.
+    pub(crate) fn over(&mut self, at: Instant, calm: bool, pulsing: bool) -> bool {
+        if !calm {
             self.calm_since = None;
             return false;
         }
         let since = *self.calm_since.get_or_insert(at);
-        at.millis_since(since) >= CALM_MS
+        at.millis_since(since) >= if pulsing { PULSING_CALM_MS } else { CALM_MS }
     }
 
     /// Notes an impossible reason; true if it is new in this attack.

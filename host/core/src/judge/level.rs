@@ -26,9 +26,13 @@ pub(crate) enum Dim {
     Answered,
     /// All other packets.
     Crowd,
+    /// Everything that clients send, players included. No level stands there.
+    All,
 }
 
-const DIMS: usize = 10;
+/// How many dimensions there are.
+pub(crate) const DIMS: usize = 11;
+const LEVEL_COUNT: usize = DIMS - 1;
 
 /// When an attack begins.
 struct Level {
@@ -47,7 +51,7 @@ const fn level(dim: Dim, reason: &'static str, floor_pps: u32, unlearnt_pps: u32
     Level { dim, reason, floor_pps, unlearnt_pps, times }
 }
 
-const LEVELS: [Level; DIMS] = [
+const LEVELS: [Level; LEVEL_COUNT] = [
     level(Dim::Hostile, "host/hostile", 40, 40, 3),
     level(Dim::Excess, "host/too-much-of-one", 100, 100, 3),
     level(Dim::Syn, "host/too-many-syns", 200, 200, 4),
@@ -71,6 +75,24 @@ const TAIL_MS: u64 = 600_000;
 const PARTS: u32 = 64;
 /// A long silence counts as so many empty seconds.
 const SILENT_SECONDS: u64 = 60;
+/// So many seconds are learnt quickly, what follows slowly: doubling takes 12 minutes, which no attack that grows to
+/// be one has, and which players do not need, because they are counted apart.
+const QUICK_SECONDS: u32 = 60;
+const QUICK_PART: u32 = 32;
+const SLOW_PART: u32 = 1_024;
+/// When we start, or a service is new, its players' flows need a moment to show that they are answered. Evidence needs
+/// none: only dimensions that say nothing but "much" wait.
+const GRACE_BINS: u64 = 5;
+/// Packets a second of a served flow that are nothing unusual, where nothing was learnt.
+const SERVED_PPS: u32 = 200;
+/// And bounds of what is, where it was: three times the usual.
+const SERVED_BOUNDS_PPS: (u32, u32) = (60, 500);
+/// Unanswered packets a second that each served flow brings with it: reconnects, second sockets.
+const STRANGERS_PER_SERVED_PPS: u32 = 8;
+/// Packets of joining a second, for each flow that is served already: a full server restarts.
+const JOINS_PER_SERVED_PPS: u32 = 10;
+/// An attack is over below so many quarters of the level that opened it.
+const OVER_QUARTERS: u32 = 3;
 
 /// The counts of one service.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +106,14 @@ pub(crate) struct Gauge {
     normal_parts: [u32; DIMS],
     learnt_seconds: u32,
     frozen_until: Instant,
+    /// The bin in which it began to count.
+    first_bin: u64,
+    /// Flows that the server serves, in this second and the last.
+    served: [u32; 2],
+    /// What each of them sends, if it was learnt.
+    pub(crate) per_served_pps: Option<u32>,
+    /// The operator's own limit stands for the levels that say nothing but "much".
+    pub(crate) fixed: bool,
 }
 
 /// The dimension of a class that has one.
@@ -116,9 +146,11 @@ impl Gauge {
     }
 
     fn close_second(&mut self, passed: u64, learn: bool) {
+        self.served = [0, if passed == 1 { self.served[0] } else { 0 }];
         let sample = std::mem::replace(&mut self.in_second, [0; DIMS]);
         self.last_second = if passed == 1 { sample } else { [0; DIMS] };
-        if !learn {
+        // What comes before players' flows are known as such is not what is normal.
+        if !learn || self.second * 1_000_000 / BIN_MICROS < self.first_bin + GRACE_BINS {
             return;
         }
         self.learn(&sample);
@@ -129,11 +161,13 @@ impl Gauge {
 
     /// Moves each normal rate towards its 95th percentile: 19 parts up against 1 part down.
     fn learn(&mut self, sample: &[u32; DIMS]) {
-        for ((normal, &count), level) in self.normal_parts.iter_mut().zip(sample).zip(&LEVELS) {
+        let quick = self.learnt_seconds < QUICK_SECONDS;
+        let (part, least) = if quick { (QUICK_PART, PARTS) } else { (SLOW_PART, PARTS / 4) };
+        for (at, (normal, &count)) in self.normal_parts.iter_mut().zip(sample).enumerate() {
             let seen = count.min(u32::MAX / PARTS) * PARTS;
-            let step = (*normal / 32).max(PARTS);
-            if self.learnt_seconds < LEARNT_SECONDS && count < level.unlearnt_pps && level.dim != Dim::Hostile
-            {
+            let step = (*normal / part).max(least);
+            let small = LEVELS.get(at).is_none_or(|level| count < level.unlearnt_pps);
+            if self.learnt_seconds < LEARNT_SECONDS && small && at != Dim::Hostile as usize {
                 *normal = seen.max(*normal);
             } else if seen > *normal {
                 *normal += (step * 19 / 20).min(seen - *normal);
@@ -156,15 +190,95 @@ impl Gauge {
     }
 
     fn opens_at(&self, level: &Level) -> u32 {
-        let floor = if self.learnt_seconds < LEARNT_SECONDS { level.unlearnt_pps } else { level.floor_pps };
-        let normal = (self.normal_parts[level.dim as usize] / PARTS).saturating_mul(level.times);
-        floor.max(normal) / WINDOWS_PER_SECOND
+        let floor = if self.is_learnt() { level.floor_pps } else { level.unlearnt_pps };
+        let normal = self.normal_of(level.dim).saturating_mul(level.times);
+        let served = self.served().saturating_mul(self.each_served(level.dim));
+        floor.max(normal).max(served) / WINDOWS_PER_SECOND
+    }
+
+    /// What a served flow makes likely of a dimension: load that grows with the players is no attack.
+    fn each_served(&self, dim: Dim) -> u32 {
+        match dim {
+            Dim::Answered => self.per_served_pps.map_or(SERVED_PPS, |pps| {
+                pps.saturating_mul(3).clamp(SERVED_BOUNDS_PPS.0, SERVED_BOUNDS_PPS.1)
+            }),
+            Dim::Crowd => STRANGERS_PER_SERVED_PPS,
+            Dim::Join => JOINS_PER_SERVED_PPS,
+            _ => 0,
+        }
+    }
+
+    /// Whether `level` speaks now.
+    fn speaks(&self, level: &Level) -> bool {
+        let much = matches!(level.dim, Dim::Crowd | Dim::Answered | Dim::Play | Dim::Control);
+        let fixed = self.fixed && matches!(level.dim, Dim::Crowd | Dim::Answered);
+        !(fixed || much && self.in_grace())
+    }
+
+    /// Whether players' flows had no time yet to show what they are.
+    pub(crate) fn in_grace(&self) -> bool {
+        self.bin < self.first_bin + GRACE_BINS
     }
 
     /// The first level that is passed: its dimension and reason.
     pub(crate) fn passed(&self) -> Option<(Dim, &'static str)> {
-        let level = LEVELS.iter().find(|level| self.in_window(level.dim) >= self.opens_at(level))?;
+        let passed = |level: &&Level| self.in_window(level.dim) >= self.opens_at(level);
+        let level = LEVELS.iter().find(|level| passed(level) && self.speaks(level))?;
         Some((level.dim, level.reason))
+    }
+
+    /// Whether all levels are passed no more, and clearly so.
+    pub(crate) fn is_calm(&self) -> bool {
+        let over = |level: &Level| self.opens_at(level) / 4 * OVER_QUARTERS;
+        LEVELS.iter().all(|level| self.in_window(level.dim) <= over(level) || !self.speaks(level))
+    }
+
+    /// Whether it knows what is normal.
+    pub(crate) fn is_learnt(&self) -> bool {
+        self.learnt_seconds >= LEARNT_SECONDS
+    }
+
+    /// The normal rate of a dimension in packets a second.
+    pub(crate) fn normal_of(&self, dim: Dim) -> u32 {
+        self.normal_parts[dim as usize] / PARTS
+    }
+
+    /// `flows` more are served in this second.
+    pub(crate) fn serves(&mut self, flows: u32) {
+        self.served[0] = self.served[0].saturating_add(flows);
+    }
+
+    /// Flows that the server serves: players, and all whom it answers.
+    pub(crate) fn served(&self) -> u32 {
+        self.served[0].max(self.served[1])
+    }
+
+    /// It begins to count now.
+    pub(crate) fn begins(&mut self, at: Instant) {
+        self.first_bin = at.as_micros() / BIN_MICROS;
+    }
+
+    /// Of what clients sent in the window, how much came from strangers: (theirs, all).
+    pub(crate) fn strangers(&self) -> (u32, u32) {
+        (self.in_window(Dim::Crowd), self.in_window(Dim::All))
+    }
+
+    /// Whether it may learn at `at`: not within the tail of an attack.
+    pub(crate) fn learns(&self, at: Instant) -> bool {
+        at >= self.frozen_until
+    }
+
+    /// What it has learnt: whole seconds, and normal rates in parts of a packet.
+    pub(crate) fn kept(&self) -> (u32, Vec<u32>) {
+        (self.learnt_seconds, self.normal_parts.to_vec())
+    }
+
+    /// What an earlier one had learnt.
+    pub(crate) fn restore(&mut self, learnt_seconds: u32, normal_parts: &[u32]) {
+        self.learnt_seconds = learnt_seconds;
+        for (normal, kept) in self.normal_parts.iter_mut().zip(normal_parts) {
+            *normal = *kept;
+        }
     }
 
     /// Whether the level of `dim` is passed.
@@ -181,9 +295,8 @@ impl Gauge {
 
     /// What strangers send together when nothing is wrong.
     pub(crate) fn normal_pps(&self) -> u32 {
-        let normal = |dim: Dim| self.normal_parts[dim as usize] / PARTS;
-        let answered = normal(Dim::Answered).max(self.last_second[Dim::Answered as usize]);
-        normal(Dim::Crowd).saturating_add(answered)
+        let answered = self.normal_of(Dim::Answered).max(self.last_second[Dim::Answered as usize]);
+        self.normal_of(Dim::Crowd).saturating_add(answered)
     }
 
     /// An attack is over: its tail is not learnt from.

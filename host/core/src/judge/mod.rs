@@ -1,6 +1,7 @@
 //! What opinions are worth. A plugin says what a packet is; only here is decided how gently to act.
 
 pub(crate) mod attack;
+pub(crate) mod change;
 pub(crate) mod lane;
 pub(crate) mod lease;
 pub(crate) mod level;

@@ -131,10 +131,21 @@ pub struct Packet<'a> {
     pub fragment: u8,
     /// What stands above IP.
     pub upper: Upper,
+    /// Its protocol number.
+    pub protocol: u8,
+    /// Type of an ICMP message; 0 where there is none.
+    pub icmp_type: u8,
     /// Captured payload.
     pub payload: &'a [u8],
     /// Payload bytes on the wire.
     pub payload_bytes: u32,
+}
+
+impl Packet<'_> {
+    /// Whether it is a piece of a larger packet, the first one included.
+    pub const fn is_fragment(&self) -> bool {
+        self.fragment & (ip::MORE | ip::LATER) != 0
+    }
 }
 
 /// Reads a frame. `Ok(None)` is a sound frame that carries no IP.

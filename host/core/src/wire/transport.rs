@@ -30,7 +30,9 @@ pub(super) fn read<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Malformed>
         6 => tcp(datagram),
         17 => udp(datagram),
         1 | 58 if datagram.bytes.len() < ICMP_HEADER_BYTES => Err(Malformed::CutIcmp),
-        1 | 58 => Ok(packet(datagram, Upper::Icmp, ICMP_HEADER_BYTES)),
+        1 | 58 => {
+            Ok(Packet { icmp_type: datagram.bytes[0], ..packet(datagram, Upper::Icmp, ICMP_HEADER_BYTES) })
+        }
         _ => Ok(packet(datagram, Upper::Other, 0)),
     }
 }
@@ -47,6 +49,8 @@ fn packet<'a>(datagram: &Datagram<'a>, upper: Upper, header_bytes: usize) -> Pac
         ttl: datagram.ttl,
         fragment: datagram.fragment,
         upper,
+        protocol: datagram.protocol,
+        icmp_type: 0,
         payload: datagram.bytes.get(header_bytes..).unwrap_or_default(),
         payload_bytes: datagram.wire_bytes.saturating_sub(header_bytes).min(u32::MAX as usize) as u32,
     }
