@@ -26,6 +26,7 @@ pub mod netlink;
 mod off;
 pub mod plan;
 mod program;
+mod proxy;
 mod reconcile;
 pub mod set;
 pub mod shape;

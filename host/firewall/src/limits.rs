@@ -46,6 +46,14 @@ pub const BUCKETS: usize = 4_096;
 pub const BUCKET_SERVICES_MAX: usize = 64;
 /// A bucket that was not hit for so long is forgotten.
 pub const BUCKET_MS: u64 = 10_000;
+/// A handshake that a SYN proxy began may end so long after the last SYN that it answered.
+pub const PROXY_LINGER_MS: u64 = 10_000;
+/// Different numbers that SYN proxies may have while the table stands; one with other ones is refused and counted.
+pub const PROXIES_MAX: usize = 32;
+/// Segment sizes that a SYN proxy can announce (RFC 9293 section 3.7.1: 536 is every host's least).
+pub const SEGMENT_BYTES: std::ops::RangeInclusive<u16> = 536..=9_000;
+/// The largest window scale (RFC 7323 section 2.3).
+pub const WINDOW_SCALE_MAX: u8 = 14;
 /// For so long the kernel keeps the time of the first drop at a service.
 pub const FIRST_DROP_MS: u64 = 3_600_000;
 /// Bytes that nftables compares at once.

@@ -10,6 +10,7 @@ use crate::FirewallError;
 use crate::docker_user;
 use crate::key::Family;
 use crate::netlink::Netlink;
+use crate::proxy;
 use crate::structure::TABLE;
 
 /// Where ftagent keeps what outlives it.
@@ -49,10 +50,10 @@ pub fn off(paths: &Paths) -> Vec<String> {
     }];
     // A running daemon reads the latch before each change; one that was in the middle of a change has ended it by
     // the second time.
-    lines.extend(clear());
+    lines.extend(clear(&paths.state_dir));
     if lines.len() > 1 {
         std::thread::sleep(std::time::Duration::from_millis(150));
-        lines.extend(clear());
+        lines.extend(clear(&paths.state_dir));
     }
     lines
 }
@@ -72,8 +73,9 @@ pub(crate) fn is_latched(state_dir: &Path) -> bool {
     state_dir.join("off").exists()
 }
 
-/// Removes jumps, chains and the table: the jumps first, so that no packet meets half of it.
-pub(crate) fn clear() -> Vec<String> {
+/// Removes jumps, chains and the table: the jumps first, so that no packet meets half of it. Gives back what else was
+/// changed.
+pub(crate) fn clear(state_dir: &Path) -> Vec<String> {
     let mut netlink = match Netlink::open() {
         Ok(netlink) => netlink,
         Err(error) => return vec![format!("could not remove anything: {error}")],
@@ -89,6 +91,11 @@ pub(crate) fn clear() -> Vec<String> {
         Ok(true) => lines.push(format!("removed the table inet {TABLE} with its sets and chains (nft)")),
         Ok(false) => (),
         Err(error) => lines.push(format!("could not remove the table inet {TABLE}: {error}")),
+    }
+    match proxy::loosen(state_dir) {
+        Ok(true) => lines.push("gave back the old value of nf_conntrack_tcp_loose".to_owned()),
+        Ok(false) => (),
+        Err(error) => lines.push(format!("could not give back nf_conntrack_tcp_loose: {error}")),
     }
     lines
 }

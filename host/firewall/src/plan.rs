@@ -118,6 +118,10 @@ impl Present {
     }
 
     fn drop_object(&mut self, value: &Value) {
+        // As long as a SYN proxy stands, the kernel translates for the connections that it began, so it stays.
+        if let Value::Object(_, Object::SynProxy { .. }) = value {
+            return;
+        }
         if let Value::Object(name, object) = value {
             self.litter.push((name.clone(), *object));
         }

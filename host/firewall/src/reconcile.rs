@@ -172,6 +172,7 @@ impl Wall {
         }
         self.clear_litter(now)?;
         self.forget_own_rules()?;
+        self.sync_proxy()?;
         if self.reconcile.last_guard.is_none_or(|last| now.millis_since(last) >= limits::GUARD_MS) {
             self.reconcile.last_guard = Some(now);
             self.refresh_guard(now)?;
@@ -201,6 +202,7 @@ impl Wall {
         let missing: Vec<_> = self.wanted.own_rules().filter(|set| !self.own_rules.contains(set)).collect();
         self.install_own_rules(&missing)?;
         self.reconcile.last_full = Some(now);
+        self.proxy_stands = false;
         self.arm(now);
         self.commit_all(now)?;
         let what = if there.is_none() { "was gone" } else { "was changed by someone" };
@@ -243,8 +245,8 @@ impl Wall {
         self.present.elements.clear();
         self.present.objects.clear();
         self.own_rules.clear();
-        let limits = self.netlink.limits()?;
-        let mut objects: HashMap<String, Object> = limits.into_iter().collect();
+        let limits = self.netlink.limits()?.into_iter().chain(self.netlink.syn_proxies()?);
+        let mut objects: HashMap<String, Object> = limits.collect();
         self.netlink.counters(|name, _| {
             objects.insert(name.to_owned(), Object::Counter);
         })?;

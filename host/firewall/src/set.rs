@@ -93,6 +93,10 @@ pub enum Kind {
     Bucket(Rate),
     /// Limits of crowds: service to limit.
     Crowd,
+    /// Services whose SYNs the kernel answers.
+    Proxied,
+    /// The same services, and for some seconds those that were, to their SYN proxy.
+    Proxies,
     /// Services whose packets we drop ourselves.
     Early,
     /// Families whose packets we drop ourselves; one set for both.
@@ -162,7 +166,7 @@ impl Kind {
 
     /// Whether its elements are what effects or people asked for, so that a restart takes them over.
     pub fn is_measure(self) -> bool {
-        !self.counts().is_empty() || matches!(self, Self::Trial(_))
+        !self.counts().is_empty() || matches!(self, Self::Trial(_) | Self::Proxied | Self::Proxies)
     }
 }
 
@@ -194,6 +198,8 @@ impl SetId {
             Kind::SecondTry(Tries { after_ms, within_ms }) => format!("try_{after_ms}_{within_ms}_{digit}"),
             Kind::Bucket(Rate { per_second, burst }) => format!("bucket_{per_second}_{burst}_{digit}"),
             Kind::Crowd => format!("crowd{digit}"),
+            Kind::Proxied => format!("proxied{digit}"),
+            Kind::Proxies => format!("proxies{digit}"),
             Kind::Early => format!("early{digit}"),
             Kind::EarlyNode => "early_node".to_owned(),
             Kind::Shape(id) => format!("shape_{id}_{digit}"),
@@ -240,6 +246,8 @@ impl SetId {
             Kind::Lanes,
             Kind::AddressLanes,
             Kind::Crowd,
+            Kind::Proxied,
+            Kind::Proxies,
             Kind::Early,
             Kind::EarlyNode,
             Kind::FragmentsSeen,
@@ -286,6 +294,8 @@ pub enum Object {
     Counter,
     /// Matches what is over the rate.
     LimitOver { per_second: u64, burst: u32 },
+    /// How a server's handshake looks that the kernel makes in its place.
+    SynProxy { segment_bytes: u16, window_scale: u8 },
 }
 
 /// What an element carries.

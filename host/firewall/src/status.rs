@@ -122,7 +122,7 @@ pub struct ManualStatus {
 /// A limit or a shape in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MeasureStatus {
-    /// `limit`, `bucket`, `second-try`, `shape` or `trial` (a shape that is counted only).
+    /// `limit`, `bucket`, `second-try`, `syn-proxy`, `shape` or `trial` (a shape that is counted only).
     pub what: &'static str,
     /// Where.
     pub service: ServiceKey,
@@ -284,6 +284,7 @@ impl crate::wall::Wall {
                 (Kind::Shape(_), _) => ("shape", None),
                 (Kind::Trial(_), _) => ("trial", None),
                 (Kind::SecondTry(_), _) => ("second-try", None),
+                (Kind::Proxied, _) => ("syn-proxy", None),
                 (Kind::Bucket(rate), _) => ("bucket", Some(u64::from(rate.per_second))),
                 _ => return None,
             };

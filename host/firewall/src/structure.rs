@@ -4,7 +4,7 @@
 //! prerouting -450  fragments   every fragment (defragmentation sits at -400, later hooks see only whole packets)
 //! prerouting -310  judge       all else: before conntrack, DNAT and Docker's own raw rules
 //!   judge4   count · guard · by hand · node leases (armed_node) · armed ─► measures4
-//!   measures4  leases · lanes · shapes · lanes by address · second try · buckets · crowd
+//!   measures4  leases · lanes · shapes · lanes by address · SYN proxy · second try · buckets · crowd
 //!   act4     observed? pass · early? drop here : mark for the chain in DOCKER-USER    (empty in observe mode)
 //! ```
 //!
@@ -166,6 +166,10 @@ impl Structure {
         self.fragment_rules(words, &mut rule);
         if self.mode != Mode::Observe {
             self.act_rules(words, &mut rule);
+            // What is not tracked comes to the node itself, where the SYN proxy answers it.
+            rule("untracked", &format!("{} @observed{digit} return", words.service()));
+            rule("untracked", "notrack");
+            rule("untracked", "accept");
         }
         // Ends our base chain alone; without it a packet would go on behind the jumps.
         rule("act", "accept");
@@ -257,6 +261,10 @@ fn measure_rules(words: &Words, rule: &mut dyn FnMut(&str, &str)) {
     rule("measures", &format!("{ip} saddr . th sport . {service} @lanes{digit} goto hit_lane{digit}"));
     rule("measures", &format!("jump shapes{digit}"));
     rule("measures", &format!("{ip} saddr . {service} @address_lanes{digit} goto hit_lane{digit}"));
+    rule(
+        "measures",
+        &format!("tcp flags & (syn | ack) == syn {service} @proxied{digit} jump untracked{digit}"),
+    );
     rule("measures", &format!("jump tries{digit}"));
     rule("measures", &format!("jump buckets{digit}"));
     rule("measures", &format!("limit name {service} map @crowd{digit} goto hit_crowd{digit}"));
@@ -286,6 +294,8 @@ fn sets(out: &mut String, words: &Words) {
     set("set", "lanes", timed(&flow, lanes));
     set("set", "address_lanes", timed(&format!("{address} . {service}"), lanes));
     set("set", "early", format!("type {service}; size {services};"));
+    set("set", "proxied", timed(&service, services));
+    set("map", "proxies", format!("type {service} : synproxy; flags timeout; size {services};"));
     set("map", "crowd", format!("type {service} : limit; flags timeout; size {services};"));
     for count in Count::ALL {
         let name = format!("count_{}", count.name());
@@ -310,6 +320,7 @@ fn chains(out: &mut String, words: &Words) {
         "hit_second_try",
         "hit_bucket",
         "hit_crowd",
+        "untracked",
         "hit_block",
         "hit_manual",
         "hit_node",
@@ -408,7 +419,7 @@ mod tests {
             let mut walked = HashSet::new();
             for base in ["fragments", "judge"] {
                 walk(&chains, base, (false, false), &mut |rule, armed, guarded| {
-                    let words = ["meta mark set", "limit name", "limit rate", "add @", "update @"];
+                    let words = ["meta mark set", "limit name", "limit rate", "add @", "update @", "notrack"];
                     let decides = rule == "drop" || words.iter().any(|word| rule.contains(word));
                     assert!(!decides || (armed && guarded), "{rule}");
                     decided += u32::from(decides);
@@ -460,7 +471,7 @@ mod tests {
     fn observe_mode_has_no_rule_that_drops_or_marks() {
         let script = whole_script(Mode::Observe);
         for rule in rules(&script).into_values().flatten() {
-            assert!(rule != "drop" && !rule.contains("mark set"), "{rule}");
+            assert!(rule != "drop" && !rule.contains("mark set") && rule != "notrack", "{rule}");
         }
     }
 

@@ -59,6 +59,8 @@ pub struct Wall {
     pub(crate) tallies: Tallies,
     /// Sets in the kernel that have rules of their own.
     pub(crate) own_rules: Vec<SetId>,
+    /// Whether the chain of SYN proxies stands.
+    pub(crate) proxy_stands: bool,
     /// Whether `set_services` was called; before that, what was adopted is left alone.
     pub(crate) knows_services: bool,
     pub(crate) is_off: bool,
@@ -109,6 +111,7 @@ impl Wall {
             reconcile: Reconcile::default(),
             tallies: Tallies::default(),
             own_rules: Vec::new(),
+            proxy_stands: false,
             knows_services: false,
             is_off: false,
             renews,
@@ -259,13 +262,14 @@ impl Wall {
     /// Lets go of the kernel: with `keep` everything stays and runs out by itself (`armed` within ten seconds),
     /// which a restart adopts; otherwise it is removed. Returns a line for each thing that was removed.
     pub fn close(self, keep: bool) -> Vec<String> {
-        if keep { Vec::new() } else { off::clear() }
+        if keep { Vec::new() } else { off::clear(&self.config.state_dir) }
     }
 
     /// What the kernel held is gone or unknown.
     pub(crate) fn forget_kernel(&mut self) {
         self.present = Present::default();
         self.own_rules.clear();
+        self.proxy_stands = false;
         self.reconcile.forget();
     }
 
@@ -305,6 +309,9 @@ impl Wall {
         sets.dedup();
         sets.retain(|set| self.wanted.size_of(*set) > 0);
         self.install_own_rules(&sets)?;
+        if sets.iter().any(|set| set.kind == Kind::Proxies) {
+            self.sync_proxy()?;
+        }
         let changes = plan::plan(&self.wanted.elements, &self.present, elements, now);
         let passed = self.structure.guard.pass(changes);
         for at in &passed.refused {

@@ -86,6 +86,8 @@ pub struct Wanted {
     services: Vec<ServiceKey>,
     local: HashSet<ServiceKey>,
     own: Vec<IpAddr>,
+    /// SYN proxies that were asked for; they stay in the kernel.
+    proxies: HashSet<Object>,
     modes: HashMap<ServiceKey, Mode>,
     sizes: HashMap<SetId, usize>,
     dirty: Vec<Element>,

@@ -138,6 +138,11 @@ fn new_object(writer: &mut Writer, name: &Arc<str>, object: Object) {
                 data.u64(NFTA_COUNTER_PACKETS, 0);
             }
             Object::LimitOver { per_second, burst } => limit(data, per_second, burst, NFT_LIMIT_F_INV),
+            Object::SynProxy { segment_bytes, window_scale } => {
+                data.attribute(NFTA_SYNPROXY_MSS, &segment_bytes.to_be_bytes());
+                data.attribute(NFTA_SYNPROXY_WSCALE, &[window_scale]);
+                data.u32(NFTA_SYNPROXY_FLAGS, SYNPROXY_OPTIONS);
+            }
         });
     });
 }
@@ -154,6 +159,7 @@ fn object_type(object: Object) -> u32 {
     match object {
         Object::Counter => NFT_OBJECT_COUNTER,
         Object::LimitOver { .. } => NFT_OBJECT_LIMIT,
+        Object::SynProxy { .. } => NFT_OBJECT_SYNPROXY,
     }
 }
 

@@ -66,8 +66,14 @@ pub mod kernel {
     pub const NFTA_OBJ_DATA: u16 = 4;
     pub const NFT_OBJECT_COUNTER: u32 = 1;
     pub const NFT_OBJECT_LIMIT: u32 = 4;
+    pub const NFT_OBJECT_SYNPROXY: u32 = 10;
     pub const NFTA_COUNTER_BYTES: u16 = 1;
     pub const NFTA_COUNTER_PACKETS: u16 = 2;
+    pub const NFTA_SYNPROXY_MSS: u16 = 1;
+    pub const NFTA_SYNPROXY_WSCALE: u16 = 2;
+    pub const NFTA_SYNPROXY_FLAGS: u16 = 3;
+    /// `NF_SYNPROXY_OPT_` of segment size, window scale, selective acknowledgement and timestamps.
+    pub const SYNPROXY_OPTIONS: u32 = 0x01 | 0x02 | 0x04 | 0x08;
     pub const NFTA_LIMIT_RATE: u16 = 1;
     pub const NFTA_LIMIT_UNIT: u16 = 2;
     pub const NFTA_LIMIT_BURST: u16 = 3;

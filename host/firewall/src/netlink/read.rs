@@ -100,6 +100,26 @@ impl Netlink {
         Ok(limits)
     }
 
+    /// The SYN proxies of our table, by name.
+    pub fn syn_proxies(&mut self) -> Result<Vec<(String, Object)>, FirewallError> {
+        let mut proxies = Vec::new();
+        let request = |message: &mut Writer| {
+            message.text(NFTA_OBJ_TABLE, TABLE);
+            message.u32(NFTA_OBJ_TYPE, NFT_OBJECT_SYNPROXY);
+        };
+        self.ask("reading SYN proxies", NFT_MSG_GETOBJ, NLM_F_DUMP, NFPROTO_INET, request, |message| {
+            let object = message.attributes();
+            if let (Some(name), Some(data)) = (object.text(NFTA_OBJ_NAME), object.nest(NFTA_OBJ_DATA)) {
+                let bytes = data.get(NFTA_SYNPROXY_MSS).and_then(|mss| mss.try_into().ok());
+                let segment_bytes = bytes.map_or(0, u16::from_be_bytes);
+                let scale = data.get(NFTA_SYNPROXY_WSCALE).and_then(|scale| scale.first());
+                let window_scale = scale.copied().unwrap_or_default();
+                proxies.push((name.to_owned(), Object::SynProxy { segment_bytes, window_scale }));
+            }
+        })?;
+        Ok(proxies)
+    }
+
     /// All elements of one of our sets; empty if there is no such set.
     pub fn elements(&mut self, set: &str) -> Result<Vec<Held>, FirewallError> {
         let mut held = Vec::new();

@@ -11,7 +11,9 @@ use ftagent_core::effect::Lease;
 use ftagent_core::effect::Scope;
 use ftagent_core::effect::SecondTry;
 use ftagent_core::effect::ShapeDrop;
+use ftagent_core::effect::SynProxy;
 use ftagent_core::service::ServiceKey;
+use ftagent_core::service::Transport;
 use ftagent_core::time::Instant;
 
 use super::Refusal;
@@ -21,6 +23,7 @@ use crate::key::Family;
 use crate::key::Key;
 use crate::key::object_name;
 use crate::limits;
+use crate::plan::Until;
 use crate::set::Element;
 use crate::set::Kind;
 use crate::set::Object;
@@ -41,7 +44,8 @@ impl Wanted {
             Effect::ShapeDrop(shape) => self.shape_drop(now, shape),
             Effect::SecondTry(tries) => self.second_try(now, tries),
             Effect::BucketLimit(limit) => self.bucket_limit(now, limit),
-            Effect::SynProxy(_) | Effect::Notice(_) => (),
+            Effect::SynProxy(proxy) => self.syn_proxy(now, proxy),
+            Effect::Notice(_) => (),
         }
     }
 
@@ -138,6 +142,33 @@ impl Wanted {
         let kind = Kind::Bucket(Rate { per_second, burst });
         let most = limits::BUCKET_SERVICES_MAX;
         self.ask_of_kinds(now, kind, &limit.service, limit.for_ms, &limit.reason, most);
+    }
+
+    fn syn_proxy(&mut self, now: Instant, proxy: &SynProxy) {
+        let SynProxy { segment_bytes, window_scale, .. } = *proxy;
+        let fits = proxy.service.transport == Transport::Tcp
+            && limits::SEGMENT_BYTES.contains(&segment_bytes)
+            && window_scale <= limits::WINDOW_SCALE_MAX;
+        let object = Object::SynProxy { segment_bytes, window_scale };
+        if !fits {
+            return self.refusals.note(Refusal::Unfit, format!("SYN proxy at {}", proxy.service));
+        }
+        if !self.proxies.contains(&object) && self.proxies.len() >= limits::PROXIES_MAX {
+            return self.refusals.note(Refusal::Full, format!("SYN proxy at {}", proxy.service));
+        }
+        self.proxies.insert(object);
+        let name: Arc<str> = format!("proxy_{segment_bytes}_{window_scale}").into();
+        for service in self.on_addresses(&proxy.service) {
+            let (family, key) = (Family::of(service.ip), Key::service(&service));
+            let [armed, answers] =
+                [Kind::Proxied, Kind::Proxies].map(|kind| Element { set: SetId { kind, family }, key });
+            self.ask(now, armed, Value::None, proxy.for_ms, Some(&proxy.reason), limits::SERVICES_MAX);
+            // Handshakes that have begun come to their end after the last SYN was answered.
+            let life_ms = u64::from(proxy.for_ms.min(limits::MEASURE_MS_MAX)) + limits::PROXY_LINGER_MS;
+            if self.elements.contains_key(&armed) || self.elements.contains_key(&answers) {
+                self.put(answers, Value::Object(name.clone(), object), Until::Time(now.plus_millis(life_ms)));
+            }
+        }
     }
 
     /// A measure whose numbers are part of its rules: new numbers are another set, and the service leaves the old

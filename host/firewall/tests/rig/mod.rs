@@ -147,9 +147,12 @@ impl Rig {
             for (public, container) in [to.server, to.neighbour].into_iter().zip(to.containers) {
                 let target = SocketAddr::new(container, PORT);
                 for proto in ["tcp", "udp"] {
-                    script += &format!(
-                        "{tables} -t nat -A PREROUTING -d {public} -p {proto} --dport {PORT} -j DNAT --to {target}\n"
-                    );
+                    // OUTPUT as well, for what the node itself sends to its own address.
+                    for chain in ["PREROUTING", "OUTPUT"] {
+                        script += &format!(
+                            "{tables} -t nat -A {chain} -d {public} -p {proto} --dport {PORT} -j DNAT --to {target}\n"
+                        );
+                    }
                 }
             }
             sh(&script);
