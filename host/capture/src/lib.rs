@@ -13,13 +13,14 @@
 //!   read before the damage is kept.
 //! * Live, what the filter let through is either handed out or counted in [`Losses`].
 //! * The kernel filter is attached before the socket is bound, so no foreign packet is ever counted.
-//! * All `unsafe` code of the crate is in `ring.rs`.
+//! * All `unsafe` code of the crate is in `ring.rs` and `pages.rs`.
 
 mod bpf;
 mod error;
 pub mod file;
 pub mod interfaces;
 mod live;
+mod pages;
 mod peek;
 mod plan;
 mod ring;
@@ -38,4 +39,5 @@ pub use live::ORDER_US;
 pub use live::Options;
 pub use live::RETIRE_MS;
 pub use live::Report;
+pub use pages::prefer_large_pages;
 pub use plan::CapturePlan;

@@ -1,4 +1,4 @@
-//! One packet socket with its memory-mapped TPACKET_V3 ring. The only file of this crate with `unsafe` code.
+//! One packet socket with its memory-mapped TPACKET_V3 ring.
 //!
 //! The kernel fills blocks of the ring in turn and hands each over by setting its status word; we hand it
 //! back the same way. Between the two nobody but us writes or reads the block, which is what makes the

@@ -13,7 +13,10 @@ use std::sync::Arc;
 use ftagent_core::Engine;
 use ftagent_core::EngineConfig;
 use ftagent_core::Roster;
+use ftagent_core::Run;
 use ftagent_core::effect::Effects;
+use ftagent_core::frame::Frame;
+use ftagent_core::frame::Passage;
 use ftagent_core::question::Answer;
 use ftagent_core::question::OpinionRow;
 use ftagent_core::time::Instant;
@@ -46,26 +49,33 @@ fn run(name: &str, flows: u32, payload: &[u8], judgement: u8, reason: u16) {
     );
     let mut bytes = support::udp(0, (SERVER, 1), (SERVER, PORT), payload).bytes();
     let opinion = OpinionRow { judgement, reason, class: 4, ..OpinionRow::default() };
-    let mut answer = Answer::default();
-    let mut effects = Effects::default();
+    let (mut answer, mut effects, mut run) = (Answer::default(), Effects::default(), Run::default());
     let mut asked = 0;
     let began = busy_ns();
     for number in 0..PACKETS {
         let flow = if flows == 0 { number } else { number % flows };
         bytes[26..30].copy_from_slice(&address(flow).octets());
         bytes[34..36].copy_from_slice(&(flow as u16 | 1024).to_be_bytes());
-        engine.frame(&support::frame(Instant::from_micros(u64::from(number) / 3), &bytes), &mut effects);
-        while let Some(plugin) = engine.full() {
-            let batch = engine.batch(plugin);
-            answer.opinions.resize(batch.packets.len(), opinion);
-            answer.flow_notes.resize(batch.flows.len(), 0);
-            answer.source_notes.resize(batch.sources.len(), 0);
-            engine.answer(plugin, Ok(&answer), &mut effects);
+        let at = Instant::from_micros(u64::from(number) / 3);
+        run.hold(&Frame { passage: Passage::Ingress, ..support::frame(at, &bytes) });
+        if !run.is_full() && number + 1 < PACKETS {
+            continue;
         }
-        if effects.asked.len() > 1_000 {
-            asked += effects.asked.len();
-            effects.asked.clear();
+        engine.look_ahead(&mut run);
+        let mut done = 0;
+        while done < run.len() {
+            done = engine.run(&run, done, &mut effects);
+            while let Some(plugin) = engine.full() {
+                let batch = engine.batch(plugin);
+                answer.opinions.resize(batch.packets.len(), opinion);
+                answer.flow_notes.resize(batch.flows.len(), 0);
+                answer.source_notes.resize(batch.sources.len(), 0);
+                engine.answer(plugin, Ok(&answer), &mut effects);
+            }
         }
+        run.clear();
+        asked += effects.asked.len();
+        effects.asked.clear();
     }
     asked += effects.asked.len();
     let seconds = (busy_ns() - began) as f64 / 1e9;

@@ -14,6 +14,9 @@ pub const WAYS: usize = 8;
 /// Rows of one batch. At the bound the batch must be answered before the next frame.
 pub const BATCH_ROWS: usize = 256;
 
+/// Frames of a run that is read ahead: enough for their waits to overlap, few enough to stay in the nearest cache.
+pub const RUN_FRAMES: usize = 32;
+
 /// Frames of one epoch. At its end all batches are answered; eviction reads only what earlier epochs settled.
 pub const EPOCH_FRAMES: u32 = 4_096;
 

@@ -4,6 +4,7 @@ use crate::flow::ReasonCounts;
 use crate::flow::Tally;
 use crate::hash::HashKey;
 use crate::hash::Key;
+use crate::limits;
 use crate::manifest::Class;
 use crate::table::Hold;
 use crate::table::Settled;
@@ -93,4 +94,12 @@ impl Tenant for Source {
     }
 
     fn left(&self) {}
+
+    fn read(&self) -> u32 {
+        self.second
+    }
+
+    fn read_rest(&self) -> u32 {
+        self.reasons[limits::REASONS_KEPT - 1].1
+    }
 }

@@ -34,6 +34,10 @@ pub(crate) trait Tenant {
     fn hold(&self, epoch: u32, now: Instant) -> Hold;
     /// It makes room.
     fn left(&self) -> Self::Left;
+    /// Reads something of each cache line that a packet needs, and gives what nobody can leave out.
+    fn read(&self) -> u32;
+    /// The same of the lines that are needed only to overwrite it.
+    fn read_rest(&self) -> u32;
 }
 
 /// One entry, from the start of a cache line.
@@ -69,10 +73,22 @@ struct Set {
 }
 
 /// Where a key belongs: its set, and the bits by which it is told from others there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spot {
     set: usize,
     tag: u32,
+}
+
+/// Which entry opening a key will probably come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Likely {
+    /// None: there is a free place.
+    #[default]
+    Free,
+    /// Its own.
+    Found(u32),
+    /// The one that makes room.
+    Room(u32),
 }
 
 /// The table.
@@ -127,21 +143,46 @@ impl<K: Key, V: Tenant> Table<K, V> {
         Spot { set, tag }
     }
 
-    /// Whether there is surely no such entry, as far as its set alone tells.
-    pub(crate) fn lacks(&self, spot: Spot) -> bool {
-        !self.sets[spot.set]
-            .places
-            .iter()
-            .any(|place| place & !SLOT_MASK == spot.tag && place & SLOT_MASK != 0)
+    /// Reads a set, for the sake of having it near.
+    pub(crate) fn read_set(&self, spot: Spot) -> u32 {
+        self.sets[spot.set].places[0]
     }
 
-    /// Reads what opening a new entry at this spot will read, so that the processor fetches it while other work is
-    /// done: under a flood of new sources memory is all that costs.
-    pub(crate) fn warm(&self, spot: Spot) {
-        let set = &self.sets[spot.set];
-        let oldest = set.stamps.iter().enumerate().min_by_key(|(_, stamp)| **stamp).map_or(0, |(way, _)| way);
-        let entry = self.entries.get((set.places[oldest] & SLOT_MASK).saturating_sub(1) as usize);
-        std::hint::black_box(entry.map_or(0, |entry| entry.epoch));
+    /// What a set alone tells of a key.
+    pub(crate) fn likely(&self, spot: Spot) -> Likely {
+        let Set { places, stamps } = &self.sets[spot.set];
+        let (mut oldest, mut free) = (0, false);
+        for way in 0..WAYS {
+            let place = places[way];
+            if place & !SLOT_MASK == spot.tag && place != 0 {
+                return Likely::Found((place & SLOT_MASK) - 1);
+            }
+            free |= place == 0;
+            if stamps[way] < stamps[oldest] {
+                oldest = way;
+            }
+        }
+        if free { Likely::Free } else { Likely::Room((places[oldest] & SLOT_MASK) - 1) }
+    }
+
+    /// Reads an entry, for the sake of having it near.
+    pub(crate) fn read_entry(&self, slot: u32) -> u32 {
+        self.entries.get(slot as usize).map_or(0, |entry| entry.epoch ^ entry.value.read())
+    }
+
+    /// Reads what is needed of an entry only by who takes its place.
+    pub(crate) fn read_rest(&self, slot: u32) -> u32 {
+        self.entries.get(slot as usize).map_or(0, |entry| entry.value.read_rest())
+    }
+
+    /// Where the entries stand and how many bytes they may take.
+    pub(crate) fn place_in_memory(&self) -> (usize, usize) {
+        (self.entries.as_ptr().addr(), self.entries.capacity() * size_of::<Entry<K, V>>())
+    }
+
+    /// The value at a place, whoever has it now.
+    pub(crate) fn at(&self, slot: u32) -> Option<&V> {
+        self.entries.get(slot as usize).map(|entry| &entry.value)
     }
 
     /// The entry of a key; a new one of `make` where there is none and room can be made.
@@ -303,6 +344,14 @@ mod tests {
 
         fn left(&self) -> bool {
             self.0
+        }
+
+        fn read(&self) -> u32 {
+            0
+        }
+
+        fn read_rest(&self) -> u32 {
+            0
         }
     }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use ftagent_core::Engine;
 use ftagent_core::EngineConfig;
 use ftagent_core::Roster;
+use ftagent_core::Run;
 use ftagent_core::effect::Effects;
+use ftagent_core::limits::RUN_FRAMES;
 use ftagent_core::question::OpinionRow;
 use ftagent_core::time::Instant;
 use proptest::prelude::*;
@@ -36,6 +38,20 @@ fn replay(packets: &[Made], batch_rows: usize, places: usize) -> (Vec<OpinionRow
     for packet in packets {
         let at = Instant::from_millis(packet.at_ms);
         opinions.extend(support::step(&mut engine, at, &packet.bytes(), &mut effects));
+    }
+    opinions.extend(support::flush(&mut engine, &mut effects));
+    (opinions, effects, engine)
+}
+
+/// The same, with the packets handed over in runs.
+fn replay_in_runs(packets: &[Made], frames: usize, places: usize) -> (Vec<OpinionRow>, Effects, Engine) {
+    let mut engine = engine(64, places);
+    let (mut effects, mut run, mut opinions) = (Effects::default(), Run::default(), Vec::new());
+    for packets in packets.chunks(frames) {
+        for packet in packets {
+            run.hold(&support::frame(Instant::from_millis(packet.at_ms), &packet.bytes()));
+        }
+        opinions.extend(support::step_run(&mut engine, &mut run, &mut effects));
     }
     opinions.extend(support::flush(&mut engine, &mut effects));
     (opinions, effects, engine)
@@ -99,6 +115,18 @@ proptest! {
     }
 
     #[test]
+    fn everything_is_the_same_for_runs_of_any_length(packets in any_packets(), small in any::<bool>()) {
+        let places = if small { 16 } else { 1_024 };
+        let (opinions, effects, engine) = replay(&packets, 64, places);
+        for frames in [1, 5, RUN_FRAMES, 3 * RUN_FRAMES + 1] {
+            let run = replay_in_runs(&packets, frames, places);
+            prop_assert_eq!(&opinions, &run.0, "runs of {}", frames);
+            prop_assert_eq!(&effects, &run.1, "runs of {}", frames);
+            prop_assert_eq!(engine.report(), run.2.report(), "runs of {}", frames);
+        }
+    }
+
+    #[test]
     fn every_packet_is_accounted_for(packets in any_packets(), small in any::<bool>()) {
         let mut engine = engine(16, if small { 16 } else { 1_024 });
         let mut effects = Effects::default();
@@ -109,6 +137,21 @@ proptest! {
             prop_assert_eq!(c.total, sum);
         }
     }
+}
+
+/// What was found before a new service table is looked up again.
+#[test]
+fn a_run_that_was_read_ahead_obeys_a_newer_service_table() {
+    let mut engine = engine(64, 64);
+    let (mut effects, mut run) = (Effects::default(), Run::default());
+    let packet = support::udp(1_000, (Ipv4Addr::new(192, 0, 2, 1), 40_000), (SERVER, PORT), b"p").bytes();
+    run.hold(&support::frame(Instant::from_millis(1_000), &packet));
+    engine.look_ahead(&mut run);
+    engine.tick(Instant::from_millis(1_000), &mut effects);
+    engine.set_services(Arc::default());
+    engine.tick(Instant::from_millis(1_000_000), &mut effects);
+    assert_eq!(engine.run(&run, 0, &mut effects), 1);
+    assert_eq!(engine.counts().unmatched, 1, "the service has been gone for a quarter of an hour");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! One life of the agent, from the first look at the node to the last rule withdrawn.
 
 use std::collections::HashSet;
+use std::hash::BuildHasher as _;
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -146,7 +148,10 @@ fn spawn_shard(
     let plan = look::capture_plan(&snapshot.services, plugins);
     let watched: Vec<_> = interfaces.iter().map(|(interface, _)| interface.clone()).collect();
     let capture = LiveCapture::open(&watched, &plan, look::capture_options(config))?;
-    let mut engine = Engine::new(EngineConfig::default(), plugins.roster(), snapshot.services.clone());
+    // Random, so that nobody can choose addresses that meet in one set of a table.
+    let config = EngineConfig { seed: RandomState::new().hash_one(0), ..EngineConfig::default() };
+    let mut engine = Engine::new(config, plugins.roster(), snapshot.services.clone());
+    ftagent_capture::prefer_large_pages(engine.tables());
     adopt_connections(&mut engine, orders);
     let seats = if without == Some(Part::Plugin) { Seats::default() } else { Seats::new(&plugins.plugins()) };
     let (controls, received) = sync_channel(QUEUE_MAX);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ftagent_core::Engine;
 use ftagent_core::PluginIndex;
+use ftagent_core::Run;
 use ftagent_core::effect::Effects;
 use ftagent_core::question::Answer;
 use ftagent_core::question::NoOpinion;
@@ -42,8 +43,19 @@ impl Seats {
         self.seats.iter().map(|seat| seat.as_ref().map(|seat| seat.health().clone())).collect()
     }
 
+    /// Hands a run to the engine and answers what is due in between.
+    pub(crate) fn take(&mut self, engine: &mut Engine, run: &mut Run, effects: &mut Effects) {
+        engine.look_ahead(run);
+        let mut at = 0;
+        while at < run.len() {
+            at = engine.run(run, at, effects);
+            self.answer_full(engine, engine.now(), effects);
+        }
+        run.clear();
+    }
+
     /// Answers every batch that is full.
-    pub(crate) fn answer_full(&mut self, engine: &mut Engine, now: Instant, effects: &mut Effects) {
+    fn answer_full(&mut self, engine: &mut Engine, now: Instant, effects: &mut Effects) {
         while let Some(plugin) = engine.full() {
             self.ask(engine, plugin, now, effects);
         }

@@ -19,6 +19,7 @@ use ftagent_core::Engine;
 use ftagent_core::Explanation;
 use ftagent_core::Report;
 use ftagent_core::Roster;
+use ftagent_core::Run;
 use ftagent_core::effect::Effects;
 use ftagent_core::service::Services;
 use ftagent_sandbox::Health;
@@ -71,6 +72,7 @@ impl Shard {
     pub(crate) fn work(mut self) -> Result<(), ftagent_capture::CaptureError> {
         prefer_this_thread();
         let mut effects = Effects::default();
+        let mut run = Run::default();
         let mut effects_lost = 0;
         loop {
             loop {
@@ -82,9 +84,12 @@ impl Shard {
             }
             let (engine, seats) = (&mut self.engine, &mut self.seats);
             let end = self.capture.next_block(WAIT, &mut |frame| {
-                engine.frame(frame, &mut effects);
-                seats.answer_full(engine, frame.at, &mut effects);
+                run.hold(frame);
+                if run.is_full() {
+                    seats.take(engine, &mut run, &mut effects);
+                }
             })?;
+            seats.take(engine, &mut run, &mut effects);
             self.seats.answer_pending(&mut self.engine, end.now, &mut effects);
             self.engine.tick(end.now, &mut effects);
             for report in self.capture.take_reports() {

@@ -13,6 +13,7 @@ use ftagent_capture::Ended;
 use ftagent_core::Engine;
 use ftagent_core::EngineConfig;
 use ftagent_core::Report;
+use ftagent_core::Run;
 use ftagent_core::effect::Effect;
 use ftagent_core::effect::Effects;
 use ftagent_core::service::Services;
@@ -155,10 +156,14 @@ fn judge(
     let mut engine = Engine::new(engine_config, plugins.roster(), Arc::new(services));
     let mut seats = Seats::new(&plugins.plugins());
     let mut effects = Effects::default();
+    let mut run = Run::default();
     while let Some(frame) = capture.next_frame() {
-        engine.frame(&frame, &mut effects);
-        seats.answer_full(&mut engine, frame.at, &mut effects);
+        run.hold(&frame);
+        if run.is_full() {
+            seats.take(&mut engine, &mut run, &mut effects);
+        }
     }
+    seats.take(&mut engine, &mut run, &mut effects);
     let end = engine.now();
     seats.answer_pending(&mut engine, end, &mut effects);
     engine.tick(end, &mut effects);

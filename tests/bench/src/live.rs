@@ -17,6 +17,7 @@ use ftagent_capture::Options;
 use ftagent_capture::interfaces;
 use ftagent_core::Engine;
 use ftagent_core::EngineConfig;
+use ftagent_core::Run;
 use ftagent_core::count::Counts;
 use ftagent_core::effect::Effects;
 use ftagent_core::frame::Passage;
@@ -153,7 +154,7 @@ fn flood(setting: &Setting, loaded: &[Arc<Plugin>]) -> anyhow::Result<Outcome> {
     let mut engine =
         Engine::new(EngineConfig { seed: 7, ..EngineConfig::default() }, plugins::roster(loaded), services);
     let mut seats = Seats::new(loaded)?;
-    let mut effects = Effects::default();
+    let (mut effects, mut run) = (Effects::default(), Run::default());
     let (mut handed_in, mut handed_out) = (0, 0);
     let (packets, seconds) = (setting.packets, Duration::from_secs(setting.seconds));
     let running = Attack::new(Vector::RakNetPing, SocketAddr::new(node, BEDROCK))
@@ -167,9 +168,12 @@ fn flood(setting: &Setting, loaded: &[Arc<Plugin>]) -> anyhow::Result<Outcome> {
         let end = capture.next_block(WAIT, &mut |frame| {
             let count = if frame.passage == Passage::Ingress { &mut handed_in } else { &mut handed_out };
             *count += 1;
-            engine.frame(frame, &mut effects);
-            seats.answer_full(&mut engine, frame.at, &mut effects);
+            run.hold(frame);
+            if run.is_full() {
+                seats.take(&mut engine, &mut run, &mut effects);
+            }
         })?;
+        seats.take(&mut engine, &mut run, &mut effects);
         seats.answer_pending(&mut engine, end.now, &mut effects);
         engine.tick(end.now, &mut effects);
         effects.asked.clear();

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use ftagent_core::Engine;
 use ftagent_core::EngineConfig;
+use ftagent_core::Run;
 use ftagent_core::effect::Effects;
 use serde::Deserialize;
 use serde::Serialize;
@@ -56,15 +57,19 @@ pub(crate) fn child(cache: &Path) -> anyhow::Result<()> {
     let conversations = traffic::conversations()?;
     let config = EngineConfig { seed: 7, ..EngineConfig::default() };
     let mut engine = Engine::new(config, plugins::roster(&loaded), traffic::services(&conversations));
+    ftagent_capture::prefer_large_pages(engine.tables());
     let mut seats = Seats::new(&loaded)?;
-    let mut effects = Effects::default();
+    let (mut effects, mut run) = (Effects::default(), Run::default());
     let snap = snap(&loaded);
     for first in (0..FLOWS).step_by(SLICE as usize) {
         let frames = traffic::forged(&conversations, first, SLICE, &snap);
         for frame in frames.iter(0..frames.len(), 0) {
-            engine.frame(&frame, &mut effects);
-            seats.answer_full(&mut engine, frame.at, &mut effects);
+            run.hold(&frame);
+            if run.is_full() {
+                seats.take(&mut engine, &mut run, &mut effects);
+            }
         }
+        seats.take(&mut engine, &mut run, &mut effects);
         let now = engine.now();
         seats.answer_pending(&mut engine, now, &mut effects);
         effects.asked.clear();

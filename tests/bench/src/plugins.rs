@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use ftagent_core::Engine;
 use ftagent_core::PluginIndex;
 use ftagent_core::Roster;
+use ftagent_core::Run;
 use ftagent_core::effect::Effects;
 use ftagent_core::question::Answer;
 use ftagent_core::question::NoOpinion;
@@ -70,6 +71,17 @@ impl Seats {
     pub(crate) fn new(plugins: &[Arc<Plugin>]) -> anyhow::Result<Self> {
         let seats = plugins.iter().map(Plugin::seat).collect::<Result<_, _>>().context("no seat")?;
         Ok(Self { seats, answer: Answer::default(), spent: Default::default(), failed: 0, batches: 0 })
+    }
+
+    /// Hands a run to the engine and answers what is due in between.
+    pub(crate) fn take(&mut self, engine: &mut Engine, run: &mut Run, effects: &mut Effects) {
+        engine.look_ahead(run);
+        let mut at = 0;
+        while at < run.len() {
+            at = engine.run(run, at, effects);
+            self.answer_full(engine, engine.now(), effects);
+        }
+        run.clear();
     }
 
     /// Answers every batch that is full.

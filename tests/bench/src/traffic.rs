@@ -139,6 +139,7 @@ pub(crate) fn address(number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(0x0a00_0000 | (number.wrapping_mul(0x9e37_79b1) & 0x00ff_ffff))
 }
 
+#[derive(Clone, Copy)]
 struct Entry {
     at_us: u64,
     start: usize,
@@ -173,6 +174,17 @@ impl Frames {
             wire_bytes: u32::from(entry.wire),
             sample_rate: 1,
         })
+    }
+
+    /// Copies the frames of this range to where another block was.
+    pub(crate) fn copy_into(&self, range: std::ops::Range<usize>, block: &mut Self) {
+        block.bytes.clear();
+        block.entries.clear();
+        for entry in &self.entries[range] {
+            let start = block.bytes.len();
+            block.bytes.extend_from_slice(&self.bytes[entry.start..][..usize::from(entry.captured)]);
+            block.entries.push(Entry { start, ..*entry });
+        }
     }
 
     fn push(&mut self, at_us: u64, out: bool, snap: usize, packet: &packet::Packet<'_>) {

@@ -24,7 +24,7 @@ impl Engine {
                 server_port: service.port,
                 transport: service.transport,
             };
-            let Some((flow_at, _)) = self.open_flow(key, site, at) else { continue };
+            let Some((flow_at, _)) = self.open_flow((key, self.flows.spot(&key)), site, at) else { continue };
             if let Some(flow) = self.flows.get_mut(flow_at) {
                 flow.tcp.adopt();
                 flow.standing.set(Standing::Proven, self.epoch);

@@ -16,6 +16,11 @@ use crate::judge::Opinion;
 use crate::outbox::Waiting;
 use crate::question::PacketRow;
 use crate::roster::PluginIndex;
+use crate::run::Route;
+use crate::run::Way;
+use crate::run::client_key;
+use crate::run::server_key;
+use crate::run::transport_of;
 use crate::service::Judging;
 use crate::service::Transport;
 use crate::site::NODE;
@@ -24,6 +29,7 @@ use crate::source::SourceKey;
 use crate::standing::Standing;
 use crate::table::Opened;
 use crate::table::Ref;
+use crate::table::Spot;
 use crate::time::Instant;
 use crate::wire::Address;
 use crate::wire::Packet;
@@ -31,31 +37,9 @@ use crate::wire::Tcp;
 use crate::wire::Upper;
 use crate::wire::tcp_flag;
 
-/// Whose packet it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// To a service.
-    Client(u32),
-    /// From a service.
-    Server(u32),
-    /// To an own address, but to no service.
-    Nobody,
-    /// None of ours.
-    Unmatched,
-}
-
 /// Head flags of the contract.
 const HEAD_DONE: u8 = 1;
 const HEAD_GAP: u8 = 2;
-
-/// The transport of a packet that has ports.
-fn transport_of(packet: &Packet<'_>) -> Option<Transport> {
-    match packet.upper {
-        Upper::Tcp(_) => Some(Transport::Tcp),
-        Upper::Udp => Some(Transport::Udp),
-        Upper::Icmp | Upper::LaterFragment | Upper::Other => None,
-    }
-}
 
 /// Addresses that no packet of a real sender has as its source (RFC 6890). Loopback may talk to itself.
 fn is_martian(packet: &Packet<'_>) -> bool {
@@ -75,8 +59,17 @@ fn is_syn(tcp: &Tcp) -> bool {
 }
 
 impl Engine {
-    pub(super) fn packet(&mut self, frame: &Frame<'_>, packet: &Packet<'_>, effects: &mut Effects) {
-        match self.way(frame.passage, packet) {
+    /// A packet, perhaps with what reading ahead found of it.
+    pub(super) fn packet(
+        &mut self,
+        frame: &Frame<'_>,
+        packet: &Packet<'_>,
+        route: Option<Route>,
+        effects: &mut Effects,
+    ) {
+        let route = route.filter(|route| route.table == self.table);
+        let way = route.map_or_else(|| self.way(frame.passage, packet), |route| route.way);
+        match way {
             Way::Unmatched => {
                 self.ledger.counts.unmatched += 1;
                 if self.places.owns(packet.source) {
@@ -87,34 +80,43 @@ impl Engine {
                 self.tap_placed(NODE, false);
                 self.nobodys_packet(frame, packet, effects);
             }
-            Way::Client(site) => {
-                self.tap_placed(site, false);
-                self.client_packet(frame, packet, site, effects);
-            }
-            Way::Server(site) => {
-                self.tap_placed(site, true);
-                self.server_packet(frame, packet, site, effects);
+            Way::Client(_) | Way::Server(_) => {
+                let Some((key, site)) = way.flow_key(packet) else { return };
+                let spot = route.map_or_else(|| self.flows.spot(&key), |route| route.flow);
+                let reply = matches!(way, Way::Server(_));
+                self.tap_placed(site, reply);
+                if reply {
+                    self.server_packet(frame, packet, site, (key, spot), effects);
+                } else {
+                    self.client_packet(frame, packet, site, (key, spot), effects);
+                }
             }
         }
     }
 
     fn way(&self, passage: Passage, packet: &Packet<'_>) -> Way {
+        self.way_by_table(passage, packet)
+            .unwrap_or_else(|(to, from)| self.between_services(packet, to, from))
+    }
+
+    /// Whose packet it is by the service table alone; fails with both sites where both ends are services.
+    pub(super) fn way_by_table(&self, passage: Passage, packet: &Packet<'_>) -> Result<Way, (u32, u32)> {
         let transport = transport_of(packet);
         let find = |ip, port| transport.and_then(|transport| self.places.find(ip, port, transport));
         let to = || find(packet.destination, packet.destination_port);
         let from = || find(packet.source, packet.source_port);
         let nobody = || if self.places.owns(packet.destination) { Way::Nobody } else { Way::Unmatched };
-        match passage {
+        Ok(match passage {
             Passage::Ingress => to().map_or_else(nobody, Way::Client),
             Passage::Egress => from().map_or(Way::Unmatched, Way::Server),
             Passage::Unknown => match (to(), from()) {
-                (Some(to), Some(from)) => self.between_services(packet, to, from),
+                (Some(to), Some(from)) => return Err((to, from)),
                 (Some(site), None) => Way::Client(site),
                 (None, Some(site)) => Way::Server(site),
                 (None, None) if self.places.owns(packet.source) => Way::Unmatched,
                 (None, None) => nobody(),
             },
-        }
+        })
     }
 
     /// Both ends are services (a proxy and its backend, or a client port that is also a game's): who asked first
@@ -175,13 +177,18 @@ impl Engine {
         }
     }
 
-    fn client_packet(&mut self, frame: &Frame<'_>, packet: &Packet<'_>, site: u32, effects: &mut Effects) {
+    fn client_packet(
+        &mut self,
+        frame: &Frame<'_>,
+        packet: &Packet<'_>,
+        site: u32,
+        flow: (FlowKey, Spot),
+        effects: &mut Effects,
+    ) {
         if is_martian(packet) {
             return self.without_flow(frame, packet, site, Some(HostReason::MartianSource), effects);
         }
-        let Some(transport) = transport_of(packet) else { return };
-        let key = client_key(packet, transport);
-        let Some((at, source_at)) = self.open_flow(key, site, frame.at) else {
+        let Some((at, source_at)) = self.open_flow(flow, site, frame.at) else {
             return self.without_flow(frame, packet, site, None, effects);
         };
         let weight = frame.sample_rate.max(1);
@@ -232,12 +239,19 @@ impl Engine {
         self.row(plugin, waiting, packet, number, effects);
     }
 
-    fn server_packet(&mut self, frame: &Frame<'_>, packet: &Packet<'_>, site: u32, effects: &mut Effects) {
+    fn server_packet(
+        &mut self,
+        frame: &Frame<'_>,
+        packet: &Packet<'_>,
+        site: u32,
+        flow: (FlowKey, Spot),
+        effects: &mut Effects,
+    ) {
         let state = &mut self.sites[site as usize];
         state.counts.replies += 1;
         // A reset says that nobody listens.
         state.answers |= !matches!(packet.upper, Upper::Tcp(tcp) if tcp.flags & tcp_flag::RST != 0);
-        if !self.reply_row(frame, packet, site, effects) {
+        if !self.reply_row(frame, packet, site, flow, effects) {
             self.ledger.counts.replies += 1;
         }
     }
@@ -248,11 +262,10 @@ impl Engine {
         frame: &Frame<'_>,
         packet: &Packet<'_>,
         site: u32,
+        flow: (FlowKey, Spot),
         effects: &mut Effects,
     ) -> bool {
-        let Some(transport) = transport_of(packet) else { return false };
-        let key = server_key(packet, transport);
-        let Some((at, source)) = self.open_flow(key, site, frame.at) else { return false };
+        let Some((at, source)) = self.open_flow(flow, site, frame.at) else { return false };
         let state = &self.sites[site as usize];
         let (attacked, plugin) = (state.attack.is_some(), state.plugin);
         let Some(flow) = self.flows.get_mut(at) else { return false };
@@ -285,14 +298,15 @@ impl Engine {
     }
 
     /// The flow and source of a packet; new ones where room can be made.
-    pub(super) fn open_flow(&mut self, key: FlowKey, site: u32, at: Instant) -> Option<(Ref, Ref)> {
+    pub(super) fn open_flow(
+        &mut self,
+        (key, spot): (FlowKey, Spot),
+        site: u32,
+        at: Instant,
+    ) -> Option<(Ref, Ref)> {
         let epoch = self.epoch;
         let make = || Flow::new(site, Ref::default(), key.transport, at, epoch);
         let source_key = SourceKey { client: key.client, site: self.sites[site as usize].home };
-        let spot = self.flows.spot(&key);
-        if self.flows.lacks(spot) {
-            self.sources.warm(self.sources.spot(&source_key));
-        }
         let (flow_at, old) = match self.flows.open(key, spot, epoch, at, make) {
             Opened::Found(flow_at) => (flow_at, None),
             Opened::New(flow_at, old) => (flow_at, old),
@@ -378,6 +392,7 @@ impl Engine {
         let outbox = &mut self.outboxes[plugin.get()];
         if outbox.must_stage(flow) {
             outbox.stage(waiting, row, payload, head_bytes);
+            self.due = true;
         } else if let (Some(site), Some(source)) =
             (self.sites.get(waiting.site as usize), self.sources.get_mut(waiting.source))
         {
@@ -385,6 +400,7 @@ impl Engine {
             let source_row = outbox.source_row(waiting.source, source, site.tag, self.epoch);
             row.flow = outbox.flow_row(waiting.flow, &key, flow, source_row, &site.service, site.tag);
             outbox.packet_row(waiting, row, payload, head_bytes);
+            self.due |= outbox.batch.packets.len() >= self.config.batch_rows;
         }
         if flow.head_done && (opened || head != 0) {
             self.heads.close(flow.head);
@@ -406,26 +422,6 @@ impl Engine {
         let head = std::mem::take(&mut outbox.staged_head);
         outbox.packet_row(waiting, row, &payload, &head);
         (outbox.staged_payload, outbox.staged_head) = (payload, head);
-    }
-}
-
-fn client_key(packet: &Packet<'_>, transport: Transport) -> FlowKey {
-    FlowKey {
-        client: packet.source,
-        server: packet.destination,
-        client_port: packet.source_port,
-        server_port: packet.destination_port,
-        transport,
-    }
-}
-
-fn server_key(packet: &Packet<'_>, transport: Transport) -> FlowKey {
-    FlowKey {
-        client: packet.destination,
-        server: packet.source,
-        client_port: packet.destination_port,
-        server_port: packet.source_port,
-        transport,
     }
 }
 

@@ -8,8 +8,19 @@
 //! while let Some(plugin) = engine.full() { engine.answer(plugin, ask(plugin, engine.batch(plugin)), &mut effects) }
 //! // at the end of a block: the same with `pending`
 //! ```
+//!
+//! or, for the same effects sooner, with several frames in a [`crate::Run`]:
+//!
+//! ```text
+//! engine.look_ahead(&mut run);
+//! while at < run.len() {
+//!     at = engine.run(&run, at, &mut effects);
+//!     while let Some(plugin) = engine.full() { .. }
+//! }
+//! ```
 
 mod adopt;
+mod ahead;
 mod climb;
 mod explain;
 mod incidents;
@@ -61,6 +72,7 @@ use crate::question::NoOpinion;
 use crate::retained::Retained;
 use crate::roster::PluginIndex;
 use crate::roster::Roster;
+use crate::run::Route;
 use crate::service::ServiceKey;
 use crate::service::Services;
 use crate::site::Site;
@@ -121,6 +133,10 @@ pub struct Engine {
     heads: Heads,
     outboxes: Vec<Outbox>,
     serial: u32,
+    /// Whether a batch may have to be answered before the next frame.
+    due: bool,
+    /// Counts service tables.
+    table: u32,
     /// Flows with a lane.
     lanes: Vec<Ref>,
     lane_round: u32,
@@ -166,6 +182,8 @@ impl Engine {
             heads: Heads::new(config.stream_bytes),
             outboxes: Vec::new(),
             serial: 0,
+            due: false,
+            table: 0,
             lanes: Vec::new(),
             lane_round: 0,
             lanes_at: Instant::START,
@@ -200,6 +218,11 @@ impl Engine {
 
     /// One frame: at most one more row of one plugin's batch.
     pub fn frame(&mut self, frame: &Frame<'_>, effects: &mut Effects) {
+        self.accept(frame, None, effects);
+    }
+
+    /// One frame, perhaps with what reading ahead found of it.
+    fn accept(&mut self, frame: &Frame<'_>, route: Option<Route>, effects: &mut Effects) {
         self.tick(frame.at, effects);
         self.begin_epoch(frame.at);
         self.ledger.counts.total += 1;
@@ -207,9 +230,10 @@ impl Engine {
         match wire::read(frame) {
             Err(why) => self.ledger.malformed(why),
             Ok(None) => self.ledger.counts.unmatched += 1,
-            Ok(Some(packet)) => self.packet(frame, &packet, effects),
+            Ok(Some(packet)) => self.packet(frame, &packet, route, effects),
         }
         self.epoch_closing |= self.epoch_frames >= limits::EPOCH_FRAMES || frame.at >= self.epoch_end;
+        self.due |= self.epoch_closing;
     }
 
     /// Epochs change only when nothing waits: then everything of the last one is settled.
@@ -219,12 +243,15 @@ impl Engine {
             self.epoch = self.epoch.wrapping_add(1);
             self.epoch_frames = 1;
             self.epoch_end = at.max(self.now).plus_millis(limits::EPOCH_MS);
-            self.epoch_closing = false;
+            (self.epoch_closing, self.due) = (false, false);
         }
     }
 
     /// A batch that must be answered before the next frame. Ask until there is none.
     pub fn full(&self) -> Option<PluginIndex> {
+        if !self.due {
+            return None;
+        }
         let rows = self.config.batch_rows;
         self.find_batch(|outbox| {
             outbox.staged.is_some() || self.epoch_closing || outbox.batch.packets.len() >= rows
@@ -274,6 +301,7 @@ impl Engine {
         if let Some((waiting, row)) = staged {
             self.unstage(plugin, waiting, row);
         }
+        self.due = self.full().is_some();
     }
 
     fn keep_notes(&mut self, outbox: &Outbox, answer: &Answer) {
@@ -287,6 +315,12 @@ impl Engine {
                 source.note = *note;
             }
         }
+    }
+
+    /// Where the tables stand in memory and how many bytes each may take, for whoever can ask for large pages: they
+    /// are read at random, and finding a small page's address costs as much as reading it.
+    pub fn tables(&self) -> [(usize, usize); 2] {
+        [self.flows.place_in_memory(), self.sources.place_in_memory()]
     }
 
     /// The newest packet time.

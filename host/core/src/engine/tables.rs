@@ -63,6 +63,7 @@ impl Engine {
     }
 
     fn index_services(&mut self) {
+        self.table = self.table.wrapping_add(1);
         let now = self.now;
         for site in &mut self.sites {
             site.forgotten = forgotten(site, now);

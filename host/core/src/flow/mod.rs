@@ -293,4 +293,12 @@ impl Tenant for Flow {
     fn left(&self) -> FlowLeft {
         FlowLeft { head: self.head, source: self.source, counted: self.counted }
     }
+
+    fn read(&self) -> u32 {
+        self.site ^ self.in_second
+    }
+
+    fn read_rest(&self) -> u32 {
+        self.reasons[limits::REASONS_KEPT - 1].1
+    }
 }

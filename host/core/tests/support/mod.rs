@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ftagent_core::Engine;
 use ftagent_core::PluginIndex;
+use ftagent_core::Run;
 use ftagent_core::effect::Effects;
 use ftagent_core::frame::Frame;
 use ftagent_core::frame::Link;
@@ -226,6 +227,21 @@ pub fn step(engine: &mut Engine, at: Instant, bytes: &[u8], effects: &mut Effect
     while let Some(plugin) = engine.full() {
         opinions.extend(answer(engine, plugin, effects));
     }
+    opinions
+}
+
+/// Hands in a run and answers what must be answered in between; returns the opinions.
+pub fn step_run(engine: &mut Engine, run: &mut Run, effects: &mut Effects) -> Vec<OpinionRow> {
+    engine.look_ahead(run);
+    let mut opinions = Vec::new();
+    let mut at = 0;
+    while at < run.len() {
+        at = engine.run(run, at, effects);
+        while let Some(plugin) = engine.full() {
+            opinions.extend(answer(engine, plugin, effects));
+        }
+    }
+    run.clear();
     opinions
 }
 
