@@ -94,3 +94,39 @@ impl Places {
         self.own.binary_search(&ip).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// The longest walk to a free slot bounds every lookup.
+    fn longest_walk(places: &Places) -> usize {
+        let slots = places.slots.iter().chain(&places.slots);
+        let (mut walk, mut longest) = (0, 0);
+        for slot in slots {
+            walk = if slot.is_some() { walk + 1 } else { 0 };
+            longest = longest.max(walk);
+        }
+        longest
+    }
+
+    #[test]
+    fn r5_a_lookup_costs_the_same_for_one_service_and_for_thousands_on_many_networks() {
+        let service = |number: u32| {
+            let ip = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | (number % 256) << 8 | 1));
+            let transport = if number.is_multiple_of(2) { Transport::Tcp } else { Transport::Udp };
+            (ServiceKey { ip, port: 20_000 + (number / 256) as u16, transport }, number + 1)
+        };
+        for count in [1, 256, 4_096] {
+            let services: Vec<_> = (0..count).map(service).collect();
+            let places = Places::new(&services, std::iter::empty(), HashKey::new(1));
+            assert!(longest_walk(&places) <= 32, "{count}: {}", longest_walk(&places));
+            for (key, site) in services {
+                assert_eq!(places.find(key.ip.into(), key.port, key.transport), Some(site));
+            }
+        }
+    }
+}

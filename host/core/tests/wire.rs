@@ -1,7 +1,19 @@
-//! Reading packets: every cut of every header, any bytes at all, and agreement with `etherparse`.
+//! Reading packets: every cut of every header, any bytes at all, and agreement with `etherparse`. Tests that begin with
+//! `r` and a number hold the behaviour case of that number; R5 is in `places.rs`.
+
+mod support;
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use etherparse::LaxSlicedPacket;
 use etherparse::TransportSlice;
+use ftagent_core::Engine;
+use ftagent_core::EngineConfig;
+use ftagent_core::Report;
+use ftagent_core::Roster;
+use ftagent_core::effect::Effects;
 use ftagent_core::frame::Frame;
 use ftagent_core::frame::Link;
 use ftagent_core::frame::Passage;
@@ -99,7 +111,7 @@ fn options_become_bits() {
 }
 
 #[test]
-fn fragments_keep_their_bits_and_lose_their_ports() {
+fn r8_later_fragments_keep_their_bits_and_have_no_ports() {
     let mut first = hex(UDP4);
     first[6] = 0x20;
     let packet = read(Link::RawIp, &first);
@@ -162,6 +174,93 @@ fn oracle(bytes: &[u8]) -> Option<(u16, u16, Vec<u8>)> {
         TransportSlice::Tcp(tcp) => Some((tcp.source_port(), tcp.destination_port(), tcp.payload().to_vec())),
         _ => None,
     }
+}
+
+/// What an engine with one service counted of these Ethernet frames.
+fn counted(frames: &[Vec<u8>], places: usize) -> Report {
+    let config = EngineConfig { flows: places, sources: places, ..EngineConfig::default() };
+    let roster = Arc::new(Roster::new(vec![Arc::new(support::manifest())]));
+    let mut engine = Engine::new(config, roster, support::services());
+    let mut effects = Effects::default();
+    for (number, bytes) in frames.iter().enumerate() {
+        support::step(&mut engine, Instant::from_millis(number as u64 * 200), bytes, &mut effects);
+    }
+    support::flush(&mut engine, &mut effects);
+    let report = engine.report();
+    assert_eq!(report, engine.report(), "r7: who reads the counters changes nothing");
+    report
+}
+
+#[test]
+fn r1_every_link_and_ip_version_is_counted_at_its_destination() {
+    let outer = [
+        MACS.to_owned() + "0800",
+        MACS.to_owned() + "8100 0007 0800",
+        MACS.to_owned() + "88a8 0007 8100 0008 0800",
+    ];
+    let frames: Vec<_> = outer.iter().map(|link| hex(&format!("{link} {UDP4}"))).collect();
+    let report = counted(&frames, 64);
+    let here =
+        report.services.iter().find(|service| service.counts.packets > 0).expect("it is the service's");
+    let key = here.service.as_ref().expect("not nobody's").key;
+    assert_eq!((key.ip, key.port, here.counts.packets), (IpAddr::V4(support::SERVER), support::PORT, 3));
+    let bytes = hex(&format!("{MACS} 86dd {UDP6}"));
+    let packet = read(Link::Ethernet, &bytes);
+    assert_eq!(packet.destination.bits(), 0x2001_0db8 << 96 | 2);
+}
+
+#[test]
+fn r2_what_is_no_ip_is_ignored() {
+    let arp = hex(&format!("{MACS} 0806 0001 0800 0604 0001 020000000002 c0000201 000000000000 cb00710a"));
+    let lldp = hex("0180c200000e 020000000002 88cc 0207 04 020000000002 0000");
+    let report = counted(&[arp, lldp], 64);
+    assert_eq!((report.packets.total, report.packets.unmatched, report.packets.malformed), (2, 2, 0));
+}
+
+#[test]
+fn r3_frames_that_end_too_early_are_counted_malformed() {
+    let cut = |ether_type: &str| hex(&format!("{MACS} {ether_type}"));
+    let report = counted(&[vec![2; 5], cut("0800"), cut("86dd")], 64);
+    let expected = [("cut-ipv4", 1), ("cut-ipv6", 1), ("cut-link", 1)];
+    assert_eq!(report.malformed.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(report.packets.malformed, 3);
+}
+
+/// The packets of a node are read where they reach it, so tunnels are not stripped: what counts is the outer
+/// destination, whatever the inside is.
+#[test]
+fn r4_tunnels_keep_their_outer_addresses() {
+    let inner = ["", "0000 0800", "8000 0800 0000 0000 45", &format!("0000 0800 {UDP4}"), "2000 ffff 00"];
+    for inner in inner {
+        let inner = hex(inner);
+        let mut bytes = hex("4500 0000 0001 0000 40 2f 0000 c0000201 cb00710a");
+        bytes[3] = (20 + inner.len()) as u8;
+        bytes.extend(inner);
+        let packet = read(Link::RawIp, &bytes);
+        assert_eq!((packet.upper, packet.source_port, packet.destination_port), (Upper::Other, 0, 0));
+        assert_eq!(packet.destination.v4_bits(), Some(support::SERVER.to_bits()));
+    }
+}
+
+#[test]
+fn r6_every_combination_of_tcp_flags_is_told_apart() {
+    for flags in 0..=u8::MAX {
+        let mut bytes = hex(TCP4);
+        bytes[33] = flags;
+        let Upper::Tcp(tcp) = read(Link::RawIp, &bytes).upper else { panic!("it is TCP") };
+        assert_eq!(tcp.flags, flags);
+    }
+}
+
+#[test]
+fn r7_tables_are_bounded_and_who_made_room_is_counted() {
+    let from = |number: u8| (Ipv4Addr::new(192, 0, 2, number), 40_000);
+    let frames: Vec<_> = (0..200)
+        .map(|number| support::udp(0, from(number), (support::SERVER, support::PORT), b"p").bytes())
+        .collect();
+    let report = counted(&frames, 64);
+    assert!(report.flows.len() <= 64, "{} flows", report.flows.len());
+    assert_eq!(report.flows.len() as u64 + report.flows_forgotten, 200);
 }
 
 proptest! {
