@@ -140,11 +140,18 @@ impl Wall {
         Ok(refused)
     }
 
-    fn want_blocked(&mut self, network: IpNet, until: Until, note: &str) -> Result<(), FirewallError> {
+    /// Whether a network may be blocked, as [`Wall::block`] would find, so that an order of several can be refused
+    /// whole before any of it is done.
+    pub fn check_block(&self, network: IpNet) -> Result<IpNet, FirewallError> {
         let network = checked(network)?;
-        if let Some(why) = self.structure.guard.against_person(network) {
-            return Err(FirewallError::Refused(why));
+        match self.structure.guard.against_person(network) {
+            Some(why) => Err(FirewallError::Refused(why)),
+            None => Ok(network),
         }
+    }
+
+    fn want_blocked(&mut self, network: IpNet, until: Until, note: &str) -> Result<(), FirewallError> {
+        let network = self.check_block(network)?;
         if self.manual.denied.contains(&network) {
             // The list outlives whatever is said by hand.
             return Ok(());

@@ -173,6 +173,7 @@ impl Wall {
         self.clear_litter(now)?;
         self.forget_own_rules()?;
         self.sync_proxy()?;
+        self.commit_again(now)?;
         if self.reconcile.last_guard.is_none_or(|last| now.millis_since(last) >= limits::GUARD_MS) {
             self.reconcile.last_guard = Some(now);
             self.refresh_guard(now)?;

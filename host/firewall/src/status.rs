@@ -102,6 +102,8 @@ pub struct LeaseStatus {
     pub prefix_bits: u8,
     /// Where.
     pub scope: Scope,
+    /// Whether the kernel holds it; where it does not, that is tried again each second.
+    pub in_kernel: bool,
     /// Why.
     pub reason: String,
     /// How long still.
@@ -126,6 +128,8 @@ pub struct MeasureStatus {
     pub what: &'static str,
     /// Where.
     pub service: ServiceKey,
+    /// Whether the kernel holds it; where it does not, that is tried again each second.
+    pub in_kernel: bool,
     /// For a limit, packets a second.
     pub packets_per_second: Option<u64>,
     /// For a shape that is counted only, what it hit so far.
@@ -268,7 +272,8 @@ impl crate::wall::Wall {
             };
             let block = at.blocks()?;
             let (source, prefix_bits) = (block.addr(), block.prefix_len());
-            Some(LeaseStatus { source, prefix_bits, scope, reason, seconds_left })
+            let in_kernel = self.present.elements.contains_key(at);
+            Some(LeaseStatus { source, prefix_bits, scope, in_kernel, reason, seconds_left })
         });
         let mut leases: Vec<_> = leases.take(limits::SHOWN_MAX).collect();
         leases.sort_by_key(|lease| (lease.source, lease.seconds_left));
@@ -293,7 +298,8 @@ impl crate::wall::Wall {
                 (Kind::Trial(_), Value::Object(name, _)) => Some(self.counted(name)),
                 _ => None,
             };
-            Some(MeasureStatus { what, service, packets_per_second, hit, reason, seconds_left })
+            let in_kernel = self.present.elements.contains_key(at);
+            Some(MeasureStatus { what, service, in_kernel, packets_per_second, hit, reason, seconds_left })
         });
         let mut measures: Vec<_> = measures.take(limits::SHOWN_MAX).collect();
         measures.sort_by(|a, b| (a.service, a.what, &a.reason).cmp(&(b.service, b.what, &b.reason)));

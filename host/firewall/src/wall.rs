@@ -76,6 +76,8 @@ pub struct Wall {
     /// Services under attack of which no packet was dropped yet.
     pub(crate) awaiting_drop: BTreeSet<ServiceKey>,
     armed_at: Option<Instant>,
+    /// Elements of which the last change was refused.
+    undone: BTreeSet<Element>,
     /// Problems of the last change, by what it was about.
     pub(crate) refused_by_kernel: Option<Problem>,
     repaired: Vec<String>,
@@ -122,6 +124,7 @@ impl Wall {
             manual: Manual::default(),
             awaiting_drop: BTreeSet::new(),
             armed_at: None,
+            undone: BTreeSet::new(),
             refused_by_kernel: None,
             repaired: Vec::new(),
             switched: Vec::new(),
@@ -299,12 +302,34 @@ impl Wall {
         self.commit(all, now)
     }
 
+    /// Tries once more what could not be done.
+    pub(crate) fn commit_again(&mut self, now: Instant) -> Result<(), FirewallError> {
+        let again = std::mem::take(&mut self.undone);
+        if again.is_empty() {
+            return Ok(());
+        }
+        self.commit(again.into_iter().collect(), now)?;
+        if self.undone.is_empty() {
+            self.refused_by_kernel = None;
+        }
+        Ok(())
+    }
+
     fn commit(&mut self, mut elements: Vec<Element>, now: Instant) -> Result<(), FirewallError> {
         if self.is_off || elements.is_empty() || off::is_latched(&self.config.state_dir) {
             return Ok(());
         }
         elements.sort_unstable();
         elements.dedup();
+        let done = self.try_commit(&elements, now);
+        if done.is_err() {
+            self.undone.extend(elements);
+            self.reconcile.forget();
+        }
+        done
+    }
+
+    fn try_commit(&mut self, elements: &[Element], now: Instant) -> Result<(), FirewallError> {
         let mut sets: Vec<_> = elements.iter().map(|at| at.set).collect();
         sets.dedup();
         sets.retain(|set| self.wanted.size_of(*set) > 0);
@@ -312,7 +337,7 @@ impl Wall {
         if sets.iter().any(|set| set.kind == Kind::Proxies) {
             self.sync_proxy()?;
         }
-        let changes = plan::plan(&self.wanted.elements, &self.present, elements, now);
+        let changes = plan::plan(&self.wanted.elements, &self.present, elements.iter().copied(), now);
         let passed = self.structure.guard.pass(changes);
         for at in &passed.refused {
             self.wanted.remove(*at);
@@ -354,7 +379,11 @@ impl Wall {
                 self.wanted.remove(*at);
                 self.wanted.refusals.note(Refusal::Full, at.set.name());
             }
-            _ => self.reconcile.forget(),
+            Change::Add { at, .. } | Change::Renew { at, .. } | Change::Remove { at, .. } => {
+                self.undone.insert(*at);
+                self.reconcile.forget();
+            }
+            Change::AddObject { .. } | Change::RemoveObject { .. } => self.reconcile.forget(),
         }
         tracing::warn!(%change, %errno, "the kernel refused a change");
         self.refused_by_kernel =

@@ -206,9 +206,11 @@ impl Wanted {
         let one = at.key.ending_service(at.set.family).filter(|key| self.services.binary_search(key).is_ok());
         let services = if at.set.kind.is_of_node() { self.services.clone() } else { Vec::from_iter(one) };
         for key in services {
+            let (family, of) = (Family::of(key.ip), Key::service(&key));
             for &count in counts {
-                let (counter, value) = counter_of(&key, count);
-                if !self.elements.contains_key(&counter) {
+                let at = Element { set: SetId { kind: Kind::Counter(count), family }, key: of };
+                if !self.elements.contains_key(&at) {
+                    let (counter, value) = counter_of(&key, count);
                     self.put(counter, value, Until::Removed);
                 }
             }

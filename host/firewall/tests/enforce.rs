@@ -243,7 +243,7 @@ fn a_lease_on_the_node_blocks_every_port() {
 }
 
 #[test]
-fn a_guarded_source_is_never_blocked() {
+fn m18_a_guarded_source_is_never_blocked() {
     Rig::new("nft").run(|rig| {
         let at = addresses(false);
         let mut config = rig.config(Mode::Enforce);
@@ -296,7 +296,7 @@ fn observe_mode_decides_and_drops_nothing() {
 }
 
 #[test]
-fn without_us_nothing_is_dropped_after_eleven_seconds() {
+fn l12_without_us_nothing_is_dropped_after_eleven_seconds() {
     Rig::new("nft").run(|rig| {
         let mut wall = open(rig, Mode::Enforce, Path::Forwarded);
         let at = addresses(false);

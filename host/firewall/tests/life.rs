@@ -188,7 +188,7 @@ fn emptied_sets_are_filled_again() {
 }
 
 #[test]
-fn a_restart_adopts_what_is_left() {
+fn l12_a_restart_adopts_what_is_left() {
     Rig::new("nft").run(|rig| {
         let scene = Scene::new(rig);
         let Scene { wall, server, attacker } = scene;
