@@ -6,6 +6,7 @@ use crate::hash::HashKey;
 use crate::hash::Key;
 use crate::limits;
 use crate::manifest::Class;
+use crate::service::Transport;
 use crate::table::Hold;
 use crate::table::Settled;
 use crate::table::Tenant;
@@ -50,10 +51,17 @@ pub(crate) struct Source {
     second: u32,
     in_second: [u16; 6],
     pub(crate) lane_round: u32,
-    pub(crate) leased_at: Option<Instant>,
+    /// When leases on it were last asked for, over TCP and over UDP: two services of one port share a source.
+    leased_ms: [u32; 2],
     /// Proven flows that turned hostile since that second; [`Self::turned_hostile`] counts.
     hostile_flows: u32,
     hostile_since: u32,
+    /// Openings, queries and joins in the running second, of proven flows only: nobody else can have sent them.
+    proven_second: u32,
+    proven_in_second: [u16; 3],
+    /// Different seconds in which those were too many, and the last of them.
+    excess_seconds: u8,
+    excess_second: u32,
     pub(crate) reasons: ReasonCounts,
 }
 
@@ -67,6 +75,36 @@ impl Source {
             (self.hostile_since, self.hostile_flows) = (second, 0);
         }
         self.hostile_flows = self.hostile_flows.saturating_add(1);
+    }
+
+    /// Whether a lease on it is due, which counts as asked for then: not within so many milliseconds of the last.
+    pub(crate) fn lease_due(&mut self, transport: Transport, at: Instant, every_ms: u64) -> bool {
+        // Never 0, which stands for never.
+        let now_ms = (at.as_micros() / 1_000) as u32 | 1;
+        let last = &mut self.leased_ms[usize::from(transport == Transport::Udp)];
+        let due = *last == 0 || u64::from(now_ms.wrapping_sub(*last)) >= every_ms;
+        *last = if due { now_ms } else { *last };
+        due
+    }
+
+    /// Counts what a proven flow asked for and says in how many seconds of the last minute it was more than `allowed`.
+    pub(crate) fn proven_asks(&mut self, second: u32, class: Class, weight: u32, allowed: u32) -> u8 {
+        if self.proven_second != second {
+            (self.proven_second, self.proven_in_second) = (second, [0; 3]);
+        }
+        let slot = match class {
+            Class::Opening => 0,
+            Class::Query => 1,
+            _ => 2,
+        };
+        let count = &mut self.proven_in_second[slot];
+        *count = count.saturating_add(weight.min(u32::from(u16::MAX)) as u16);
+        if u32::from(*count) > allowed && self.excess_second != second {
+            let lately = second.saturating_sub(self.excess_second) <= HOSTILE_FLOWS_SECONDS;
+            self.excess_seconds = if lately { self.excess_seconds.saturating_add(1) } else { 1 };
+            self.excess_second = second;
+        }
+        self.excess_seconds
     }
 
     /// How many did so lately.

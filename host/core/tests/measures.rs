@@ -4,6 +4,7 @@
 mod field;
 mod support;
 
+use std::net::IpAddr;
 use std::net::Ipv4Addr;
 
 use field::Client;
@@ -14,8 +15,11 @@ use field::Sent;
 use field::datagram;
 use field::segment;
 use ftagent_core::effect::Effect;
+use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Transport;
 use support::ACK;
+use support::PORT;
+use support::SERVER;
 use support::SYN;
 
 /// A flood of 5,000 packets a second from the 20th to the 30th second, a newcomer 2 s after its beginning, and
@@ -108,4 +112,93 @@ fn a_flood_of_acknowledgements_lets_newcomers_in() {
     });
     check(&mut field, Transport::Tcp);
     assert!(field.second_tries().is_empty(), "it concerns SYNs only");
+}
+
+/// Three hundred real addresses that join again and again, and a newcomer among them.
+fn join_flood(tcp: bool) -> Field {
+    let mut field = Field::with_players(25, tcp);
+    let bot = |number: u32| {
+        let end = (Ipv4Addr::from_bits(0x0a01_0000 + number), 2_000);
+        let from_ms = 20_000 + u64::from(number % 100) * 10;
+        Client { rejoins: true, ..Client::at(end, tcp, from_ms) }
+    };
+    field.clients.extend((0..300).map(bot));
+    field.clients.push(Client::new(200, tcp, 24_000));
+    field.run(36_000);
+    field
+}
+
+#[test]
+fn newcomers_get_in_during_a_join_flood() {
+    for tcp in [false, true] {
+        let mut field = join_flood(tcp);
+        let steps = field.steps(if tcp { Transport::Tcp } else { Transport::Udp }).join("\n");
+        assert!(!field.engine.incidents().is_empty(), "it is an attack");
+        let joined = field.clients.last().and_then(|newcomer| newcomer.joined_ms);
+        assert!(joined.is_some_and(|at_ms| at_ms <= 34_000), "tcp {tcp}: {joined:?}\n{steps}");
+        // Who joins now shares the crowd's limit until it has played for some seconds.
+        field.clients.pop();
+        let (sent, lost) = field.players();
+        assert!(lost * 1_000 <= sent, "{lost} of {sent}\n{steps}");
+    }
+}
+
+#[test]
+fn a_pulsing_flood_meets_its_measures_at_once() {
+    let mut field = Field::with_players(25, false);
+    let mut dice = Dice(7);
+    let pulse = |from_ms: u64, mut dice: Dice| {
+        Flood::new(from_ms, from_ms + 1_000, 5, move |_| datagram(dice.forged(), b"opening"))
+    };
+    field.floods = (0..5).map(|number| pulse(20_000 + number * 5_000, Dice(dice.roll(1 << 30)))).collect();
+    field.run(45_000);
+    let steps = field.steps(Transport::Udp).join("\n");
+    for (number, flood) in field.floods.iter().enumerate().skip(1) {
+        assert!(flood.arrived * 20 < flood.sent, "pulse {number}: {} arrived\n{steps}", flood.arrived);
+    }
+    let (sent, lost) = field.players();
+    assert!(lost * 1_000 <= sent, "{lost} of {sent}\n{steps}");
+}
+
+#[test]
+fn the_syn_proxy_is_the_last_rung_and_opt_in() {
+    for opted_in in [false, true] {
+        let key = ServiceKey { ip: IpAddr::V4(SERVER), port: PORT, transport: Transport::Tcp };
+        let services = (*support::services()).clone();
+        let mut field = Field::with(services.with_syn_proxy(opted_in.then_some(key)));
+        // A kernel without room for a limit: what comes again gets through.
+        field.wall.no_crowd = true;
+        let make = |number: u32| {
+            let from = (Ipv4Addr::from_bits(0x0a00_0000 | (number % 1_000)), 1_234);
+            segment(from, (SYN, number, 0), b"")
+        };
+        field.floods = vec![Flood::new(5_000, 12_000, 3, make)];
+        field.run(12_000);
+        let asked = field.asked(|effect| matches!(effect, Effect::SynProxy(proxy) if proxy.for_ms > 0));
+        let steps = field.steps(Transport::Tcp).join("\n");
+        assert_eq!(!asked.is_empty(), opted_in, "{steps}");
+        if let Some((at_ms, _)) = asked.first() {
+            assert!(*at_ms > field.second_tries()[0].0 + 300, "behind the second try\n{steps}");
+        } else {
+            assert!(steps.contains("syn-proxy passed: this service has not opted in"), "{steps}");
+        }
+    }
+}
+
+#[test]
+fn in_mode_limit_newcomers_get_in_without_leases() {
+    let mut field = Field::with_players(25, true);
+    field.wall.no_leases = true;
+    let mut dice = Dice(9);
+    field.floods =
+        vec![Flood::new(20_000, 28_000, 3, move |number| segment(dice.forged(), (SYN, number, 0), b""))];
+    let bots = (0..20).map(|host| {
+        let end = (Ipv4Addr::new(192, 0, 2, host), 5_000);
+        Client { every_ms: 10, play: b"?junk", ..Client::at(end, true, 20_000) }
+    });
+    field.clients.extend(bots);
+    field.clients.push(Client::new(200, true, 22_000));
+    field.run(28_000);
+    let joined = field.clients.last().and_then(|newcomer| newcomer.joined_ms);
+    assert!(joined.is_some_and(|at_ms| at_ms < 28_000), "{}", field.steps(Transport::Tcp).join("\n"));
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Engine;
 use crate::count::Loss;
 use crate::effect::BucketLimit;
+use crate::effect::CrowdLimit;
 use crate::effect::Effect;
 use crate::effect::Effects;
 use crate::effect::SecondTry;
@@ -133,17 +134,29 @@ impl Engine {
             }
             return;
         }
+        if measure == Measure::CrowdLimit {
+            if let Some(answer) = &mut self.sites[site as usize].answer {
+                answer.ladder.widen();
+            }
+            self.note_step(site, measure, Came::Taken, at, Arc::clone(says));
+        }
         if let Some(effect) = self.rung(site, measure) {
             self.take(site, measure, says, at, effect, effects);
         }
     }
 
     /// What a rung asks for.
-    fn rung(&self, site: u32, measure: Measure) -> Option<Effect> {
+    pub(super) fn rung(&self, site: u32, measure: Measure) -> Option<Effect> {
         let state = &self.sites[site as usize];
         let (service, reason) = (state.key(), Arc::clone(&state.attack.as_ref()?.reason));
         let for_ms = attack::MEASURE_MS;
         Some(match measure {
+            Measure::CrowdLimit => {
+                let ladder = &state.answer.as_ref()?.ladder;
+                let limit = state.attack.as_ref()?.crowd_limit(service);
+                let (packets_per_second, burst) = (ladder.allowed_pps, ladder.burst());
+                Effect::CrowdLimit(CrowdLimit { packets_per_second, burst, ..limit })
+            }
             Measure::SecondTry => Effect::SecondTry(SecondTry {
                 service,
                 after_ms: SECOND_TRY_AFTER_MS,

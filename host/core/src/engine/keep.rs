@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::count::Loss;
+use crate::effect::Effects;
 use crate::found::Sample;
 use crate::judge::Judgement;
 use crate::judge::Opinion;
@@ -24,6 +25,7 @@ impl Engine {
         opinion: &Opinion,
         row: Option<&PacketRow>,
         payloads: &[u8],
+        effects: &mut Effects,
     ) {
         let Some(row) = row.filter(|_| !waiting.reply && waiting.site != NODE) else { return };
         let Some(entry) = self.flows.get(waiting.flow) else { return };
@@ -51,9 +53,11 @@ impl Engine {
             }
         }
         let question = matches!(class, Class::Opening | Class::Query);
+        let asks = matches!(opinion.class, Class::Opening | Class::Query | Class::Join);
+        let excessive = asks && began.is_some() && standing == Standing::Proven;
         let service = site.key();
         if trusted {
-            if question || Retained::samples(flow.from_client) {
+            if question || Retained::samples(waiting.flow, flow.from_client) {
                 let head = head();
                 if !self.retained.keep(waiting.flow, service, head) {
                     self.ledger.lost(Loss::RetainedFull);
@@ -65,6 +69,9 @@ impl Engine {
             self.retained.await_proof(pending, |flow| {
                 flows.get(flow).is_some_and(|entry| entry.value.standing.now() >= Standing::Proven)
             });
+        }
+        if excessive {
+            self.maybe_lease_for_excess(waiting, opinion, effects);
         }
     }
 

@@ -14,9 +14,12 @@ use crate::effect::Lease;
 use crate::effect::Scope;
 use crate::flow::Verdict;
 use crate::flow::second_of;
+use crate::judge::Opinion;
 use crate::judge::Why;
+use crate::judge::allowed_pps;
 use crate::judge::attack;
 use crate::judge::lease::may_lease;
+use crate::judge::lease::may_lease_for_excess;
 use crate::judge::lease::refused_target;
 use crate::measure::Came;
 use crate::measure::Leased;
@@ -26,7 +29,6 @@ use crate::measure::part;
 use crate::measure::refusal;
 use crate::outbox::Waiting;
 use crate::service::ServiceKey;
-use crate::source::Source;
 use crate::standing::Standing;
 use crate::time::Instant;
 use crate::wire::Address;
@@ -43,37 +45,75 @@ impl Engine {
             source.turned_hostile(second_of(waiting.at));
         }
         let Some(entry) = self.flows.get(waiting.flow) else { return };
-        let due = |source: &Source| {
-            source.leased_at.is_none_or(|last| waiting.at.millis_since(last) >= attack::RENEW_MS)
-        };
-        if !may_lease(&entry.value, source) || !due(source) {
+        if !may_lease(&entry.value, source)
+            || !source.lease_due(entry.key.transport, waiting.at, attack::RENEW_MS)
+        {
             return;
         }
-        source.leased_at = Some(waiting.at);
-        let (site, at, client) = (waiting.site, waiting.at, entry.key.client);
-        let evidence = entry.value.tally;
-        let refused =
-            if self.places.owns(client) { Some("it is the node's own") } else { refused_target(client) };
-        if let Some(refused) = refused {
-            let says = format!("{}: {refused}", IpAddr::from(client));
-            return self.note_step(site, Measure::Leases, Came::Refused, at, says.into());
+        let (client, tally) = (entry.key.client, entry.value.tally);
+        let evidence = format!("proven, {} of {} packets hostile", tally.hostile, tally.sum());
+        let reason = self.reason_name(waiting.site, why);
+        self.lease_client(waiting, client, &reason, &evidence, effects);
+    }
+
+    /// A proven flow that nobody plays on asked for something, at a service under attack.
+    pub(super) fn maybe_lease_for_excess(
+        &mut self,
+        waiting: &Waiting,
+        opinion: &Opinion,
+        effects: &mut Effects,
+    ) {
+        let plugin = self.sites[waiting.site as usize].plugin;
+        let Some(manifest) = plugin.and_then(|plugin| self.roster.manifest(plugin)) else { return };
+        let Some(allowed) = allowed_pps(manifest, opinion, Standing::Proven) else { return };
+        let (Some(entry), Some(source)) =
+            (self.flows.get(waiting.flow), self.sources.get_mut(waiting.source))
+        else {
+            return;
+        };
+        let seconds = source.proven_asks(second_of(waiting.at), opinion.class, waiting.weight, allowed);
+        if !may_lease_for_excess(&entry.value, source, seconds)
+            || !source.lease_due(entry.key.transport, waiting.at, attack::RENEW_MS)
+        {
+            return;
         }
-        let Some(lease) = self.lease_of(site, client, at) else { return };
-        let merged = lease.1 < 32 || (!client.is_v4() && lease.1 < 128);
-        let measure = if merged { Measure::PrefixLeases } else { Measure::Leases };
-        let reason = self.reason_name(site, why);
-        let says: Arc<str> = if merged {
-            format!("many of {}/{} are proven hostile and nobody there is peaceful", IpAddr::from(lease.0), lease.1)
+        let client = entry.key.client;
+        let evidence = format!("proven, asked more than {allowed} times a second in {seconds} seconds");
+        self.lease_client(waiting, client, &"host/too-much-of-one".into(), &evidence, effects);
+    }
+
+    /// Leases a client, or its network, unless it must not be.
+    fn lease_client(
+        &mut self,
+        waiting: &Waiting,
+        client: Address,
+        reason: &Arc<str>,
+        evidence: &str,
+        effects: &mut Effects,
+    ) {
+        let (site, at, who) = (waiting.site, waiting.at, IpAddr::from(client));
+        let own = self.places.owns(client).then_some("it is the node's own");
+        if let Some(refused) = own.or_else(|| refused_target(client)) {
+            return self.note_step(
+                site,
+                Measure::Leases,
+                Came::Refused,
+                at,
+                format!("{who}: {refused}").into(),
+            );
+        }
+        let Some((source, bits)) = self.lease_of(site, client, at) else { return };
+        let merged = bits < if client.is_v4() { 32 } else { 128 };
+        let (measure, says) = if merged {
+            let network = IpAddr::from(source);
+            let says = format!("many of {network}/{bits} are proven hostile and nobody there is peaceful");
+            (Measure::PrefixLeases, says)
         } else {
-            let of = evidence.sum();
-            format!(
-                "{}: proven, {} of {of} packets hostile; limits do not touch its lane, and nobody else plays there",
-                IpAddr::from(client),
-                evidence.hostile
-            )
-        }
-        .into();
-        self.lease(site, measure, lease, &reason, &says, at, effects);
+            let says =
+                format!("{who}: {evidence}; limits do not touch its lane, and nobody else plays there");
+            (Measure::Leases, says)
+        };
+        self.lease(site, measure, (source, bits), reason, &says.into(), at, effects);
         if let Some(flow) = self.flows.get_mut(waiting.flow) {
             flow.verdict = Verdict::Drop;
         }
@@ -155,7 +195,11 @@ impl Engine {
         if new || measure == Measure::PrefixLeases {
             self.note_measure(site, measure.name(), reason, at, std::slice::from_ref(says));
         }
-        self.note_step(site, measure, Came::Taken, at, Arc::clone(says));
+        let state = &mut self.sites[site as usize];
+        let noted = state.answer.as_mut().is_none_or(|answer| answer.leases.noted());
+        if noted {
+            self.note_step(site, measure, Came::Taken, at, Arc::clone(says));
+        }
         let lease = Lease {
             for_ms: attack::MEASURE_MS,
             reason: Arc::clone(reason),

@@ -86,13 +86,13 @@ impl Engine {
             return;
         }
         self.open_answer(site, at);
-        let state = &self.sites[site as usize];
-        let Some(attack) = &state.attack else { return };
-        let limit = attack.crowd_limit(state.key());
-        if self.leans(site, Measure::CrowdLimit, at) {
-            let pps = limit.packets_per_second;
+        if self.leans(site, Measure::CrowdLimit, at)
+            && let Some(limit) = self.rung(site, Measure::CrowdLimit)
+        {
+            let allowed = self.sites[site as usize].answer.as_ref().map(|answer| answer.ladder.allowed_pps);
+            let pps = allowed.unwrap_or(0);
             let says: Arc<str> = format!("strangers may send {pps}/s together; players have lanes").into();
-            self.take(site, Measure::CrowdLimit, &says, at, Effect::CrowdLimit(limit), effects);
+            self.take(site, Measure::CrowdLimit, &says, at, limit, effects);
             self.ask_shapes(site, None, at, effects);
         }
         self.renew_rungs(site, at, effects);

@@ -292,7 +292,7 @@ impl Engine {
                 }
             };
             self.settle(waiting, &opinion, effects);
-            self.keep(waiting, &opinion, outbox.batch.packets.get(at), &outbox.batch.payloads);
+            self.keep(waiting, &opinion, outbox.batch.packets.get(at), &outbox.batch.payloads, effects);
         }
         self.serial = self.serial.wrapping_add(1).max(1);
         outbox.clear(self.serial);

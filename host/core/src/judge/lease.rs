@@ -28,6 +28,17 @@ pub(crate) fn may_lease(flow: &Flow, source: &Source) -> bool {
     flow.standing.now() >= Standing::Proven && (in_one_flow || in_many_flows)
 }
 
+/// Different seconds within a minute in which a source asked for more than one source ever does.
+const EXCESS_SECONDS: u8 = 3;
+
+/// Whether the source of this flow may be leased because it asks too much: all of it in proven flows, in several
+/// seconds, and nobody plays from this address.
+pub(crate) fn may_lease_for_excess(flow: &Flow, source: &Source, excess_seconds: u8) -> bool {
+    flow.standing.now() == Standing::Proven
+        && excess_seconds >= EXCESS_SECONDS
+        && source.standings.now().settled == 0
+}
+
 /// Why no stranger can have this address, so that a lease on it could only do harm. Private ones are left to the
 /// wall's guard, which knows the container networks.
 pub(crate) fn refused_target(client: Address) -> Option<&'static str> {

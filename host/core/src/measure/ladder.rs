@@ -68,8 +68,18 @@ pub(crate) struct Ladder {
 }
 
 /// The rungs above the first two, in the order in which they are tried.
-const ORDER: [Measure; 4] =
-    [Measure::SecondTry, Measure::BucketLimit, Measure::FoundShape, Measure::SynProxy];
+const ORDER: [Measure; 5] = [
+    Measure::SecondTry,
+    Measure::BucketLimit,
+    Measure::FoundShape,
+    // Its limit is made wider.
+    Measure::CrowdLimit,
+    Measure::SynProxy,
+];
+/// So many times as much may those send who asked again, so that newcomers among them get in.
+const WIDER: u32 = 4;
+/// If so many times the limit would be needed, a wider one would let in the attack and hardly a newcomer.
+const TOO_MANY: u64 = 10;
 
 impl Ladder {
     pub(crate) fn new(began: Instant, allowed_pps: u32, burst: u32) -> Self {
@@ -87,10 +97,12 @@ impl Ladder {
     /// Whether too much comes through: more reaches the server than strangers may send, or so much is over their
     /// limit that newcomers among them starve.
     pub(crate) fn pressed(&self, at: Instant, rates: &Rates) -> bool {
-        let allowed = u64::from(self.allowed_pps);
-        // The limit lets a burst through at once, which the first second shows.
-        let burst = if at.millis_since(self.began) < 1_000 { u64::from(self.burst) * 4 } else { 0 };
-        rates.reach > allowed + allowed / 4 + burst || rates.crowd > allowed / 2
+        let (allowed, burst) = (u64::from(self.allowed_pps), u64::from(self.burst));
+        let over = |reach: u64, window_ms: u64| reach > allowed + allowed / 4 + burst * 1_000 / window_ms;
+        // Before the attack nothing was limited: the long run is looked at once it lies in the attack.
+        let long = at.millis_since(self.began) >= 1_500 && over(rates.reach_sustained, 1_500);
+        let short = at.millis_since(self.began) >= 300 && over(rates.reach, 300);
+        short || long || rates.crowd > allowed / 2
     }
 
     /// Whether it is time for the next rung.
@@ -106,12 +118,24 @@ impl Ladder {
         let left = |measure: &Measure| !self.done.contains(measure) && !self.withdrawn.contains(measure);
         let next = ORDER.into_iter().find(left)?;
         self.done.push(next);
-        let climb = consider(next, view, self.allowed_pps);
+        let asked_again = self.stands(Measure::SecondTry);
+        let climb = consider(next, view, self.allowed_pps, asked_again);
         // What does not help costs no time.
         if matches!(climb, Climb::Take(..)) {
             self.considered_at = view.at;
         }
         Some(climb)
+    }
+
+    /// The crowd's limit is made wider.
+    pub(crate) fn widen(&mut self) {
+        self.allowed_pps = self.allowed_pps.saturating_mul(WIDER);
+        self.burst = self.burst.saturating_mul(WIDER);
+    }
+
+    /// What strangers may send at once.
+    pub(crate) const fn burst(&self) -> u32 {
+        self.burst
     }
 
     /// A measure was asked for: it stands until `ends`. True if it did not stand before.
@@ -176,10 +200,15 @@ impl Ladder {
 }
 
 /// Whether a rung helps against what is seen.
-fn consider(measure: Measure, view: &View, allowed_pps: u32) -> Climb {
+fn consider(measure: Measure, view: &View, allowed_pps: u32, asked_again: bool) -> Climb {
     let Traits { syn_percent, opening_percent, unproven_percent, few_percent, .. } = view.traits;
     let crowd = view.rates.crowd;
-    let over = format!("{crowd} packets/s are over the limit of strangers ({allowed_pps}/s)");
+    let reach = view.rates.reach.max(view.rates.reach_sustained);
+    let over = if crowd > u64::from(allowed_pps) / 2 {
+        format!("{crowd} packets/s are over the limit of strangers ({allowed_pps}/s)")
+    } else {
+        format!("{reach} packets/s reach the server, strangers may send {allowed_pps}/s")
+    };
     match (measure, view.transport) {
         (Measure::SecondTry, Transport::Tcp) if syn_percent < SYN_PERCENT => Climb::Pass(
             measure,
@@ -201,14 +230,23 @@ fn consider(measure: Measure, view: &View, allowed_pps: u32) -> Climb {
         (Measure::BucketLimit, _) => {
             Climb::Take(measure, format!("{over}; 16 sources send {few_percent} % of it").into())
         }
+        (Measure::CrowdLimit, _) if !asked_again => {
+            Climb::Pass(measure, "a wider limit is for those only who asked again".into())
+        }
+        (Measure::CrowdLimit, _) if crowd > u64::from(allowed_pps) * TOO_MANY => {
+            Climb::Pass(measure, format!("{over}: a wider one would let the attack in").into())
+        }
+        (Measure::CrowdLimit, _) => {
+            let wider = allowed_pps.saturating_mul(WIDER);
+            Climb::Take(measure, format!("{over} who asked again; they get {wider}/s").into())
+        }
         (Measure::SynProxy, Transport::Udp) => Climb::Pass(measure, "it is for TCP only".into()),
         (Measure::SynProxy, Transport::Tcp) if !view.may_proxy => {
             Climb::Pass(measure, "this service has not opted in".into())
         }
-        (Measure::SynProxy, Transport::Tcp) if view.rates.reach <= u64::from(allowed_pps) => Climb::Pass(
-            measure,
-            format!("no more reaches the server than is normal ({}/s)", view.rates.reach).into(),
-        ),
+        (Measure::SynProxy, Transport::Tcp) if reach <= u64::from(allowed_pps) => {
+            Climb::Pass(measure, format!("no more reaches the server than is normal ({reach}/s)").into())
+        }
         _ => Climb::Take(measure, over.into()),
     }
 }

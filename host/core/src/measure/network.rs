@@ -13,6 +13,9 @@ const MERGE_WHEN_FULL_AT: usize = 4;
 /// A merged network is asked for again so often.
 const RENEW_MS: u64 = 2_000;
 
+/// Leases of one attack that are told one by one.
+const NOTED: u32 = 16;
+
 /// A network that leases are merged into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Network {
@@ -78,6 +81,7 @@ pub(crate) struct Leases {
     entries: usize,
     /// Sources that were not leased because there was no room.
     pub(crate) left_out: u64,
+    noted: u32,
 }
 
 impl Leases {
@@ -85,6 +89,12 @@ impl Leases {
     #[cfg(test)]
     fn len(&self) -> usize {
         self.entries
+    }
+
+    /// Whether one more lease is told step by step; the first ones are, and all of them stand in the effects.
+    pub(crate) fn noted(&mut self) -> bool {
+        self.noted = self.noted.saturating_add(1);
+        self.noted <= NOTED
     }
 
     /// A source may be leased until `until`. `merges` says whether its network may be merged, and is asked seldom.

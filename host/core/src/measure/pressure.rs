@@ -7,6 +7,8 @@ use crate::time::Instant;
 
 /// Rates are taken over so long.
 const WINDOW_MS: u64 = 300;
+/// And what reaches the server in the long run over so long.
+const SUSTAINED_MS: u64 = 1_500;
 /// Players' traffic is looked back on for so long.
 const KEPT_MS: u64 = 3_000;
 /// Counts are kept no closer than this.
@@ -21,6 +23,8 @@ pub(crate) struct Rates {
     pub(crate) lane: u64,
     /// What was neither dropped nor in a lane.
     pub(crate) reach: u64,
+    /// The same over a second and a half, so that a burst that a limit lets through at once hardly shows.
+    pub(crate) reach_sustained: u64,
     /// First tries that were asked to come again.
     pub(crate) second_try: u64,
     /// Over a bucket's limit.
@@ -90,10 +94,15 @@ impl Pressure {
         let reached = |tally: &ServiceTally| {
             tally.seen.packets.saturating_sub(stopped(tally)).saturating_sub(tally.lane.packets)
         };
+        let sustained = self.before(SUSTAINED_MS).map(|(since, then)| {
+            let ms = newest.millis_since(*since).max(1);
+            reached(now).saturating_sub(reached(then)).saturating_mul(1_000) / ms
+        });
         Some(Rates {
             seen: pps(now.seen.packets, then.seen.packets),
             lane: pps(now.lane.packets, then.lane.packets),
             reach: pps(reached(now), reached(then)),
+            reach_sustained: sustained.unwrap_or(0),
             second_try: pps(now.second_try.packets, then.second_try.packets),
             bucket: pps(now.bucket.packets, then.bucket.packets),
             crowd: pps(now.crowd.packets, then.crowd.packets),

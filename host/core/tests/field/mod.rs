@@ -15,6 +15,8 @@ use ftagent_core::effect::Effect;
 use ftagent_core::effect::Effects;
 use ftagent_core::effect::Notice;
 use ftagent_core::incident::Incident;
+use ftagent_core::manifest::Class;
+use ftagent_core::manifest::ClassRate;
 use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Services;
 use ftagent_core::service::Transport;
@@ -105,11 +107,13 @@ pub struct Client {
     /// First word of play.
     pub play: &'static [u8],
     pub stage: u8,
-    tried_ms: Option<u64>,
-    tries: u32,
+    pub tried_ms: Option<u64>,
+    pub tries: u32,
     pub joined_ms: Option<u64>,
     pub sent: u64,
     pub lost: u64,
+    /// A bot: once it has joined it comes again from its next port, and its losses do not count.
+    pub rejoins: bool,
 }
 
 impl Client {
@@ -133,6 +137,7 @@ impl Client {
             joined_ms: None,
             sent: 0,
             lost: 0,
+            rejoins: false,
         }
     }
 
@@ -157,9 +162,14 @@ impl Actor for Client {
         if at_ms < self.from_ms {
             return Vec::new();
         }
+        if self.rejoins && self.stage >= 2 {
+            self.end.1 = 1_024 + (self.end.1 + 1) % 60_000;
+            (self.stage, self.tried_ms, self.tries) = (0, None, 0);
+        }
         if self.stage < 2 {
-            // RFC 6298: 1 s, then doubled; datagram clients ask each second.
+            // RFC 6298: 1 s, then doubled; datagram clients ask each second. No two clocks go alike.
             let wait = if self.tcp { 1_000 << self.tries.saturating_sub(1).min(5) } else { 1_000 };
+            let wait = wait + u64::from(self.end.0.to_bits() ^ u32::from(self.end.1)) * 31 % 97;
             if self.tried_ms.is_some_and(|last| at_ms - last < wait) {
                 return Vec::new();
             }
@@ -248,7 +258,10 @@ impl Field {
     }
 
     pub fn with(services: Services) -> Self {
-        let roster = Arc::new(Roster::new(vec![Arc::new(support::manifest())]));
+        let mut manifest = support::manifest();
+        let rate = |class| ClassRate { class, per_source: 20, per_player: 20 };
+        manifest.rates.extend([Class::Opening, Class::Join].map(rate));
+        let roster = Arc::new(Roster::new(vec![Arc::new(manifest)]));
         let engine = Engine::new(EngineConfig::default(), roster, Arc::new(services));
         let (effects, wall) = (Effects::default(), Wall::default());
         Self { engine, effects, obeyed: 0, wall, now_ms: 1_000, clients: Vec::new(), floods: Vec::new() }
@@ -356,7 +369,8 @@ impl Field {
 
     /// Packets that playing players sent, and how many of them were lost.
     pub fn players(&self) -> (u64, u64) {
-        let sums = self.clients.iter().map(|client| (client.sent, client.lost));
+        let sums =
+            self.clients.iter().filter(|client| !client.rejoins).map(|client| (client.sent, client.lost));
         sums.fold((0, 0), |(sent, lost), (more, gone)| (sent + more, lost + gone))
     }
 

@@ -64,6 +64,8 @@ pub struct Wall {
     pub tallies: BTreeMap<ServiceKey, ServiceTally>,
     /// Leases are not applied: mode `limit`.
     pub no_leases: bool,
+    /// A fault: nothing limits the crowd.
+    pub no_crowd: bool,
     /// A fault: everything after the leases is dropped too.
     pub broken_lanes: bool,
 }
@@ -98,7 +100,8 @@ impl Wall {
             Effect::CrowdLimit(limit) => {
                 let known = self.crowd.get(&limit.service).filter(|(_, until)| *until > now_ms);
                 let fresh = Rate::new(limit.packets_per_second, limit.burst, now_ms);
-                let rate = known.map_or(fresh, |((_, rate), _)| *rate);
+                let same = |rate: &Rate| (rate.pps, rate.burst) == (fresh.pps, fresh.burst);
+                let rate = known.map(|((_, rate), _)| *rate).filter(same).unwrap_or(fresh);
                 self.crowd.insert(limit.service, ((limit.clone(), rate), ends(limit.for_ms)));
             }
             Effect::SynProxy(_) | Effect::Notice(_) => {}
@@ -171,6 +174,7 @@ impl Wall {
             }
         }
         if let Some(((_, rate), _)) = self.crowd.get_mut(&service).filter(|(_, until)| *until > now_ms)
+            && !self.no_crowd
             && !rate.passes(now_ms)
         {
             count(&mut tally.crowd, bytes);
