@@ -167,14 +167,16 @@ impl Site {
         self.counted.is_some_and(|(last, _)| at.millis_since(last) < COUNTED_MS)
     }
 
-    /// The rates by samples, where nobody reads the kernel's counters.
-    pub(crate) fn read_estimate(&mut self, at: Instant) -> Option<Reading> {
+    /// The rates by samples, where nobody reads the kernel's counters. Of nobody's ports these count fragments only.
+    pub(crate) fn read_estimate(&mut self, at: Instant, nobodys: bool) -> Option<Reading> {
         if self.is_counted(at) {
-            return None;
+            return if nobodys { self.meter.read(at, self.estimated) } else { None };
         }
         if self.counted.take().is_some() {
-            self.meter.begin_again();
             self.counted_calm = true;
+            if !nobodys {
+                self.meter.begin_again();
+            }
         }
         self.meter.read(at, self.estimated)
     }

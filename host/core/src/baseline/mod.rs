@@ -95,7 +95,9 @@ impl Baseline {
         if served > 0 {
             let seen = (rate.pps / u64::from(served)).min(u64::from(u32::MAX / PARTS)) as u32 * PARTS;
             let step = (self.per_player_parts / 32).max(PARTS);
-            self.per_player_parts = if seen > self.per_player_parts {
+            self.per_player_parts = if self.per_player_parts == 0 {
+                seen
+            } else if seen > self.per_player_parts {
                 self.per_player_parts + (step * 9 / 10).min(seen - self.per_player_parts)
             } else {
                 self.per_player_parts - (step / 10).min(self.per_player_parts - seen)
@@ -138,9 +140,11 @@ impl Baseline {
         Some(Rate { pps, bps: kbps * 1_000 })
     }
 
-    /// Packets a second that a served flow normally sends; `None` if no flow was served yet.
+    /// Packets a second that a served flow normally sends; `None` if too little is known yet.
     pub(crate) fn per_player_pps(&self) -> Option<u32> {
-        (self.per_player_parts > 0).then_some(self.per_player_parts.div_ceil(PARTS))
+        let seconds = self.packets[0].seconds() + self.packets[1].seconds();
+        (self.per_player_parts > 0 && seconds >= READY_SECONDS)
+            .then_some(self.per_player_parts.div_ceil(PARTS))
     }
 
     /// Writes it into what is kept.

@@ -156,6 +156,12 @@ impl Engine {
             return;
         }
         open.sites.push(site);
+        let services =
+            open.sites.iter().filter(|site| **site != NODE).map(|site| &self.sites[*site as usize]);
+        let mut places: Vec<_> = services.map(|site| (site.key().ip, site.key().port)).collect();
+        places.sort_unstable();
+        places.dedup();
+        open.spread = places.len();
         let record = &mut open.record;
         record.players_before += self.sites[site as usize].settled;
         if site == NODE {
@@ -220,8 +226,11 @@ impl Engine {
             open.protocol = protocol;
             open.many_ports |= many_ports;
             open.record.players = players;
-            if open.second_ends(at) {
+            let ends = open.second_ends(at);
+            if ends {
                 open.second(pps, bps);
+            }
+            if ends || open.is_young(at) {
                 open.count_sources();
             }
             open.pulse(at, silent);

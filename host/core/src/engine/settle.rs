@@ -31,8 +31,9 @@ use crate::time::Instant;
 const ANSWERED_AGE_MS: u64 = 2_000;
 const ANSWERED_PACKETS: u32 = 10;
 /// Or from so many packets of both sides on, if the server says at least half as much as the client.
-const EARLY_PACKETS: u32 = 4;
-/// What one served flow sends beyond so many packets a second is nobody's play, and counts with the crowd.
+const EARLY_PACKETS: u32 = 3;
+/// What one served flow sends beyond so many packets a second is nobody's play, and counts with the crowd. (Whole
+/// flows are sampled: what stands for many flows is not itself that fast.)
 const SERVED_PPS: u32 = 500;
 /// And a player's beyond so many is too much of one.
 const SETTLED_PPS: u32 = 2_000;
@@ -145,8 +146,8 @@ impl Engine {
         site.mix.roll(waiting.at, peace && site.gauge.learns(waiting.at));
         site.gauge.add(Dim::All, waiting.weight);
         let flow = self.flows.get_mut(waiting.flow);
-        let (served, in_second) =
-            flow.map_or((Served::No, 0), |flow| (served(flow, waiting.at), flow.in_second()));
+        let (served, in_second) = flow
+            .map_or((Served::No, 0), |flow| (served(flow, waiting.at), flow.in_second() / waiting.weight));
         if let Served::First = served {
             site.gauge.serves(waiting.weight);
         }
@@ -199,7 +200,7 @@ impl Engine {
         let Some(open) = self.desk.get_mut(place) else { return };
         open.sketch(hash, source, standing >= Standing::Proven, waiting.weight);
         if let Some(reason) = reason {
-            open.reason(&reason, waiting.weight);
+            open.reason(&reason, waiting.vector.of_class(opinion.class), waiting.weight);
         }
     }
 

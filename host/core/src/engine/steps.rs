@@ -5,6 +5,7 @@ use crate::effect::Effects;
 use crate::judge::attack;
 use crate::judge::lane;
 use crate::limits;
+use crate::site::NODE;
 use crate::standing::Standing;
 use crate::time::Instant;
 
@@ -59,7 +60,7 @@ impl Engine {
         let peace = site.attack.is_none();
         site.gauge.roll(at, peace);
         site.mix.roll(at, peace && site.gauge.learns(at));
-        if let Some(reading) = site.read_estimate(at) {
+        if let Some(reading) = site.read_estimate(at, number == NODE) {
             self.rated(number, at, &reading, None, effects);
         }
         let site = &mut self.sites[number as usize];

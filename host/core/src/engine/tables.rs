@@ -24,6 +24,7 @@ impl Engine {
         for site in self.sites.iter_mut().skip(1) {
             site.gone_at = site.gone_at.or(Some(self.now));
         }
+        self.forget_services();
         for service in services.iter() {
             self.keep_service(service);
         }
@@ -48,10 +49,10 @@ impl Engine {
             new.restore(&learnt, self.hour(now));
         }
         let free = self.sites.iter().skip(1).position(|site| forgotten(site, now)).map(|at| at + 1);
-        let Some(at) = free else { return self.sites.push(new) };
-        let kept = self.sites[at].keep();
-        self.sites[at] = new;
-        self.keep_learnt(kept);
+        match free {
+            Some(at) => self.sites[at] = new,
+            None => self.sites.push(new),
+        }
     }
 
     /// Forgets services that have been gone for long.
@@ -65,9 +66,15 @@ impl Engine {
     fn index_services(&mut self) {
         self.table = self.table.wrapping_add(1);
         let now = self.now;
+        let mut left = Vec::new();
         for site in &mut self.sites {
-            site.forgotten = forgotten(site, now);
+            let is = forgotten(site, now);
+            let was = std::mem::replace(&mut site.forgotten, is);
+            if site.forgotten && !was {
+                left.push(site.keep());
+            }
         }
+        left.into_iter().for_each(|kept| self.keep_learnt(kept));
         let numbered = self.sites.iter().enumerate().skip(1);
         let kept = numbered.filter(|(_, site)| !site.forgotten);
         let sites: Vec<_> = kept.map(|(at, site)| (site.key(), at as u32)).collect();

@@ -73,7 +73,9 @@ impl Engine {
         }
         if !counted.fragments.is_empty() {
             let pps = self.fragments.values().map(|fragments| fragments.pps).max().unwrap_or(0);
-            self.sites[NODE as usize].counted_calm = pps < LEAST_PPS;
+            let node = &mut self.sites[NODE as usize];
+            node.counted_calm = pps < LEAST_PPS;
+            node.counted = Some((at, ServiceTally::default()));
         }
         self.weigh_answers(at, counted, effects);
     }
@@ -125,8 +127,7 @@ impl Engine {
             site.counted_calm = false;
             self.begin(number, at, Dim::Crowd, reason.into(), None, effects);
         } else if let Some((rate, seconds)) = reading.seconds
-            && site.gauge.learns(at)
-            && !site.gauge.in_grace()
+            && site.may_learn(at)
         {
             let served = site.gauge.served();
             site.baseline.learn(rate, seconds, hour, served);
@@ -282,6 +283,12 @@ impl Site {
             suspicion.reason = Some("host/too-many-bits");
         }
         suspicion
+    }
+
+    /// Whether what it sees now is normal, as far as anybody knows.
+    fn may_learn(&self, at: Instant) -> bool {
+        let rising = self.packets_change.is_rising() || self.bits_change.is_rising();
+        self.gauge.learns(at) && !self.gauge.in_grace() && !rising
     }
 
     /// Whether there are as many players as packets: a launch day is no attack.

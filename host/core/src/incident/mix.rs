@@ -36,6 +36,8 @@ pub(crate) struct Above {
     pub(crate) starts: u64,
     /// Plain UDP packets that made them.
     pub(crate) started: u32,
+    /// Whether payloads began at random when enough of them were looked at last.
+    random: bool,
 }
 
 impl Default for Mix {
@@ -46,7 +48,7 @@ impl Default for Mix {
 
 impl Default for Above {
     fn default() -> Self {
-        Self { packets: [0; N], starts: 0, started: 0 }
+        Self { packets: [0; N], starts: 0, started: 0, random: false }
     }
 }
 
@@ -118,6 +120,8 @@ const FRAGMENTS_PERCENT: u64 = 60;
 const SECOND_PERCENT: u64 = 30;
 /// SYNs that do not complete are the attack if they are so many per cent of its TCP.
 const SYN_PERCENT: u64 = 40;
+/// Fewer beginnings of payloads say nothing.
+const ENOUGH_STARTS: u32 = 16;
 /// Vectors told at most.
 const TOLD: usize = 6;
 
@@ -141,6 +145,7 @@ impl Above {
         for count in &mut self.packets {
             *count -= *count / 8;
         }
+        self.random = self.is_random();
         (self.starts, self.started) = (0, 0);
     }
 
@@ -150,8 +155,10 @@ impl Above {
 
     /// Payloads of plain UDP begin differently: so many random starts would set more than half as many bits.
     fn is_random(&self) -> bool {
-        let least = (self.started * 11 / 20).min(40);
-        self.started >= 16 && self.starts.count_ones() >= least
+        match self.started {
+            ..ENOUGH_STARTS => self.random,
+            started => self.starts.count_ones() >= (started * 11 / 20).min(40),
+        }
     }
 
     /// The vectors, largest first, and the family of the whole. Nothing if there is nothing above the norm.

@@ -20,6 +20,8 @@ use crate::wire::Address;
 const TELL_MS: u64 = 1_000;
 /// Counts of vectors fade so often, so that the record says what the attack is now.
 const FADE_MS: u64 = 1_000;
+/// Sources are estimated anew in each step for so long, then once a second.
+const YOUNG_MS: u64 = 2_000;
 /// A silence of so long, and then more, is another pulse.
 const PULSE_MS: u64 = 700;
 /// Fewer sources than that may be anything; forged ones are many.
@@ -52,8 +54,8 @@ pub(crate) struct Open {
     pub(crate) sites: Vec<u32>,
     pub(crate) above: Above,
     faded_at: Instant,
-    /// Reasons that plugins gave for its packets, the first ones kept.
-    reasons: Vec<(Arc<str>, u64)>,
+    /// Reasons that were given for its packets and what these look like, the first ones kept.
+    reasons: Vec<(Arc<str>, Vector, u64)>,
     sources: Distinct,
     heavy: Heavy,
     packets: u32,
@@ -61,6 +63,8 @@ pub(crate) struct Open {
     sketched: u64,
     sketched_proven: u64,
     pub(crate) protocol: u8,
+    /// Different services that were struck, whatever their transports.
+    pub(crate) spread: usize,
     /// Different ports that nobody owns were struck.
     pub(crate) many_ports: bool,
     silent_since: Option<Instant>,
@@ -85,6 +89,7 @@ impl Open {
             sketched: 0,
             sketched_proven: 0,
             protocol: 0,
+            spread: 1,
             many_ports: false,
             silent_since: None,
             second_at: at,
@@ -118,13 +123,19 @@ impl Open {
     }
 
     /// A plugin or the host gave a reason for it.
-    pub(crate) fn reason(&mut self, name: &Arc<str>, weight: u32) {
+    pub(crate) fn reason(&mut self, name: &Arc<str>, vector: Vector, weight: u32) {
         let weight = u64::from(self.stands_for(weight));
-        if let Some(known) = self.reasons.iter_mut().find(|(reason, _)| reason == name) {
-            known.1 += weight;
+        let same = |given: &&mut (Arc<str>, Vector, u64)| given.1 == vector && given.0 == *name;
+        if let Some(known) = self.reasons.iter_mut().find(same) {
+            known.2 += weight;
         } else if self.reasons.len() < REASONS {
-            self.reasons.push((Arc::clone(name), weight));
+            self.reasons.push((Arc::clone(name), vector, weight));
         }
+    }
+
+    /// Whether it is so young that each step may bring news of its sources.
+    pub(crate) fn is_young(&self, at: Instant) -> bool {
+        at.millis_since(self.record.opened_at) < YOUNG_MS
     }
 
     /// Whether a second of its curve has ended.
@@ -162,7 +173,7 @@ impl Open {
     pub(crate) fn name(&mut self, at: Instant) {
         if self.above.sum() > 0 {
             let (family, vectors) = self.above.named(&|vector, count| self.evidence(vector, count));
-            let carpet = self.sites.len() > 2 || self.many_ports;
+            let carpet = self.spread > 2 || self.many_ports;
             self.record.family = if carpet { Family::Carpet } else { family };
             self.record.vectors = vectors;
         }
@@ -214,8 +225,11 @@ impl Open {
             _ if vector.is_reflected_udp() => "source port and the mark of the reply",
             _ => "flags and protocol",
         };
-        match self.reasons.iter().max_by_key(|(_, count)| *count) {
-            Some((reason, given)) => format!("{by}, {count} packets; {reason} {given} times").into(),
+        let plain = vector.is_plain_udp() || vector == Vector::UDP_RANDOM;
+        let here = |of: Vector| of == vector || (plain && of.is_plain_udp());
+        let given = self.reasons.iter().filter(|(_, of, _)| here(*of));
+        match given.max_by_key(|(_, _, count)| *count) {
+            Some((reason, _, given)) => format!("{by}, {count} packets; {reason} {given} times").into(),
             None => format!("{by}, {count} packets").into(),
         }
     }
@@ -225,7 +239,7 @@ impl Open {
         let mbps = record.peak_bps / 1_000_000;
         if self.full.is_some() {
             Severity::Critical
-        } else if record.peak_pps >= 50_000 || mbps >= 500 || self.sites.len() > 2 {
+        } else if record.peak_pps >= 50_000 || mbps >= 500 || self.spread > 2 {
             Severity::High
         } else if record.peak_pps >= 2_000 || mbps >= 20 {
             Severity::Medium
@@ -237,7 +251,7 @@ impl Open {
     /// How sure that it is an attack: by what kind of evidence opened it, and what came since.
     fn confidence(&self) -> u8 {
         let record = &self.record;
-        let certain: u64 = self.reasons.iter().map(|(_, count)| count).sum();
+        let certain: u64 = self.reasons.iter().map(|(_, _, count)| count).sum();
         let mut sure: u8 = match &*record.reason {
             "host/too-many-packets" | "host/too-many-bits" => 65,
             "host/too-many-strangers" | "host/too-much-answered" | "host/too-much-play" => 70,

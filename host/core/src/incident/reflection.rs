@@ -95,7 +95,8 @@ fn is_dns_answer(p: &[u8]) -> bool {
 fn is_ntp_answer(p: &[u8]) -> bool {
     match p {
         _ if is_monlist(p) => true,
-        [first, second, ..] => first & 7 == 6 && second & 0x80 != 0,
+        // Mode 6 of version 1 to 4, a response.
+        [first, second, ..] => first & 7 == 6 && matches!(first >> 3 & 7, 1..=4) && second & 0x80 != 0,
         _ => false,
     }
 }

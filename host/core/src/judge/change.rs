@@ -32,6 +32,11 @@ impl Change {
         self.over >= 2 && self.sum >= u128::from(norm.max(least / 2)) * u128::from(DECISION_MICROS)
     }
 
+    /// Whether the last reading was above what is calm: nothing may be learnt from it.
+    pub(crate) const fn is_rising(&self) -> bool {
+        self.over > 0
+    }
+
     /// Begins again.
     pub(crate) fn reset(&mut self) {
         *self = Self::default();
