@@ -108,3 +108,23 @@ fn with_little_retained_none_is_used() {
     let steps = field.steps(Transport::Udp);
     assert!(steps.iter().any(|step| step.contains("are needed")), "{steps:?}");
 }
+
+#[test]
+fn who_trickles_the_later_payload_has_no_veto() {
+    let mut field = Field::with_players(25, false);
+    // Proven, but not playing: once a second what the flood is going to be.
+    let trickler = (std::net::Ipv4Addr::new(192, 0, 2, 66), 6_666);
+    field.send(&datagram(trickler, b"echo"));
+    for second in 20..50u64 {
+        field.run(second * 1_000);
+        field.send(&datagram(trickler, &[7; 468]));
+    }
+    let make =
+        |number: u32| datagram((std::net::Ipv4Addr::from_bits(0x0a00_0000 | (number % 500)), 123), &[7; 468]);
+    field.floods = vec![Flood::new(50_000, 56_000, 3, make)];
+    field.run(56_000);
+    let steps = field.steps(Transport::Udp).join("\n");
+    assert!(found(&field).iter().any(|(_, drop)| !drop.trial), "{steps}");
+    let (sent, lost) = field.players();
+    assert!(lost * 1_000 <= sent, "{lost} of {sent}\n{steps}");
+}

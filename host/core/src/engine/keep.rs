@@ -12,6 +12,7 @@ use crate::question::PacketRow;
 use crate::retained::Head;
 use crate::retained::Pending;
 use crate::retained::Retained;
+use crate::service::ServiceKey;
 use crate::service::Transport;
 use crate::site::NODE;
 use crate::standing::Standing;
@@ -42,9 +43,13 @@ impl Engine {
         let site = &mut self.sites[waiting.site as usize];
         let began = site.attack.as_ref().map(|attack| attack.began);
         let before = began.is_none_or(|began| flow.began < began);
-        let trusted = before && standing >= Standing::Proven && !hostile && !flow.mostly_hostile();
+        let question = matches!(class, Class::Opening | Class::Query);
+        let peaceful = before && standing >= Standing::Proven && !hostile && !flow.mostly_hostile();
+        // Who has only shown that he is there could otherwise put here what he is going to flood with.
+        let trusted = peaceful
+            && (question || standing >= Standing::Settled || opinion.judgement == Judgement::Genuine);
         if let Some(answer) = site.answer.as_mut().filter(|_| began.is_some()) {
-            if standing >= Standing::Settled && !flow.mostly_hostile() || trusted {
+            if standing >= Standing::Settled && !flow.mostly_hostile() || peaceful {
                 if answer.tries() {
                     answer.player(&head());
                 }
@@ -52,7 +57,6 @@ impl Engine {
                 answer.stranger(Sample { head: head(), proven: standing >= Standing::Proven, hostile });
             }
         }
-        let question = matches!(class, Class::Opening | Class::Query);
         let asks = matches!(opinion.class, Class::Opening | Class::Query | Class::Join);
         let excessive = asks && began.is_some() && standing == Standing::Proven;
         let service = site.key();
@@ -81,6 +85,8 @@ impl Engine {
         self.retained.promote(at, |flow| {
             flows.get(flow).is_some_and(|entry| entry.value.standing.now() >= Standing::Proven)
         });
-        self.retained.forget(|flow| flows.get(flow).is_some());
+        let services = &self.services;
+        let serves = |key: &ServiceKey| services.find(key).is_some();
+        self.retained.forget(|flow| flows.get(flow).is_some(), serves);
     }
 }

@@ -18,6 +18,8 @@ use crate::time::Instant;
 
 /// Of what one player sends later, one in so many is kept.
 const ONE_IN: u32 = 8;
+/// Openings and queries of one client at most: who asks all day must not crowd out the others.
+const OF_ONE_CLIENT: usize = 8;
 /// An opening waits for so long for its flow to be proven.
 const WAITS_MS: u64 = 60_000;
 
@@ -41,6 +43,15 @@ impl<const N: usize> Ring<N> {
         } else {
             self.heads[self.next] = head;
             self.next = (self.next + 1) % N;
+        }
+    }
+
+    /// As [`Self::push`], but where there are many of the same client already, one of those makes room.
+    fn push_fairly(&mut self, head: Head) {
+        let mut same = self.heads.iter().enumerate().filter(|(_, other)| other.client == head.client);
+        match same.nth(OF_ONE_CLIENT - 1).map(|(at, _)| at) {
+            Some(at) => self.heads[at] = head,
+            None => self.push(head),
         }
     }
 }
@@ -136,8 +147,8 @@ impl Retained {
         }
         let kept = self.services.entry(service).or_default();
         match head.class {
-            Class::Query => kept.queries.push(head),
-            _ => kept.openings.push(head),
+            Class::Query => kept.queries.push_fairly(head),
+            _ => kept.openings.push_fairly(head),
         }
         true
     }
@@ -177,8 +188,11 @@ impl Retained {
         self.next = 0;
     }
 
-    /// Makes room where half of all players are kept: of those who are gone.
-    pub(crate) fn forget(&mut self, there: impl Fn(Ref) -> bool) {
+    /// Makes room where half of all players or services are kept: of those who are gone.
+    pub(crate) fn forget(&mut self, there: impl Fn(Ref) -> bool, serves: impl Fn(&ServiceKey) -> bool) {
+        if self.services.len() > limits::RETAINED_SERVICES / 2 {
+            self.services.retain(|service, _| serves(service));
+        }
         if self.players.len() > limits::RETAINED_PLAYERS / 2 {
             self.players.retain(|_, player| there(player.flow));
         }
@@ -212,5 +226,73 @@ impl Retained {
         let questions = self.services.get(service).into_iter();
         let questions = questions.flat_map(|kept| kept.openings.heads.iter().chain(&kept.queries.heads));
         players.flat_map(|player| player.heads.heads.iter()).chain(questions).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::FlowKey;
+    use crate::question::PacketRow;
+    use crate::service::Transport;
+    use crate::wire::Address;
+
+    fn service() -> ServiceKey {
+        ServiceKey { ip: std::net::Ipv4Addr::LOCALHOST.into(), port: 1, transport: Transport::Udp }
+    }
+
+    fn head(client: u32, class: Class) -> Head {
+        let key = FlowKey {
+            client: Address::v4(client),
+            server: Address::v4(0),
+            client_port: 1,
+            server_port: 1,
+            transport: Transport::Udp,
+        };
+        Head::of(&PacketRow::default(), b"", &key, class)
+    }
+
+    fn flow(slot: u32) -> Ref {
+        Ref { slot, generation: 1 }
+    }
+
+    #[test]
+    fn what_is_kept_has_its_bounds() {
+        let mut retained = Retained::default();
+        for number in 0..100_000u32 {
+            let class = [Class::Play, Class::Opening, Class::Query][number as usize % 3];
+            retained.keep(flow(number % 5_000), service(), head(number, class));
+        }
+        let tried = retained.try_on(&service(), |_| true);
+        assert!(tried.of_class(Class::Play) <= (limits::RETAINED_PLAYERS * limits::RETAINED_HEADS) as u32);
+        assert_eq!((tried.of_class(Class::Opening), tried.of_class(Class::Query)), (200, 200));
+        assert_eq!((tried.hit(), retained.players.len()), (tried.of(), limits::RETAINED_PLAYERS));
+        retained.forget(|flow| flow.slot < 10, |_| true);
+        assert!(retained.players.len() <= 10);
+    }
+
+    #[test]
+    fn one_client_does_not_crowd_out_the_others() {
+        let mut retained = Retained::default();
+        (0..100).for_each(|client| _ = retained.keep(flow(client), service(), head(client, Class::Query)));
+        (0..5_000).for_each(|_| _ = retained.keep(flow(7), service(), head(7, Class::Query)));
+        let tried = retained.try_on(&service(), |head| head.client == Address::v4(7));
+        assert_eq!((tried.of(), tried.hit()), (107, 8));
+    }
+
+    #[test]
+    fn an_opening_counts_once_its_flow_is_proven() {
+        let mut retained = Retained::default();
+        let at = Instant::from_millis(1_000);
+        for slot in 0..2_000 {
+            let pending =
+                Pending { flow: flow(slot), service: service(), at, head: head(slot, Class::Opening) };
+            retained.await_proof(pending, |flow| flow.slot % 100 == 0);
+        }
+        assert!(retained.pending.len() <= limits::RETAINED_PENDING);
+        retained.promote(at, |flow| flow.slot % 100 == 0);
+        assert_eq!(retained.try_on(&service(), |_| true).of(), 20);
+        retained.promote(at.plus_millis(WAITS_MS), |_| false);
+        assert!(retained.pending.is_empty());
     }
 }
