@@ -85,6 +85,8 @@ pub(crate) struct Site {
     pub(crate) counted: Option<(Instant, ServiceTally)>,
     /// Whether the kernel's counters say that nothing is wrong; by them attacks end.
     pub(crate) counted_calm: bool,
+    /// For so long packets have been counted of which no sample came.
+    pub(crate) blind_micros: u64,
     pub(crate) packets_change: Change,
     pub(crate) bits_change: Change,
     pub(crate) baseline: Baseline,
@@ -121,6 +123,7 @@ impl Site {
             meter: Meter::default(),
             counted: None,
             counted_calm: true,
+            blind_micros: 0,
             packets_change: Change::default(),
             bits_change: Change::default(),
             baseline: Baseline::default(),

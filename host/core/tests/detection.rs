@@ -361,6 +361,15 @@ fn exact_counts_alone_show_three_times_the_norm_within_two_readings() {
 }
 
 #[test]
+fn a_burst_whose_samples_come_later_is_no_attack() {
+    let mut scene = Scene::of(vec![opaque(SERVER, PORT, Transport::Udp, "one")]);
+    scene.count(key(), 1_000, 90_000, 500, (4, 100));
+    scene.count(key(), 91_000, 150, 50, (1_000, 100));
+    scene.count(key(), 91_150, 2_000, 50, (20, 100));
+    scene.is_quiet();
+}
+
+#[test]
 fn the_kernels_counters_say_when_it_is_over() {
     let mut scene = Scene::of(vec![opaque(SERVER, PORT, Transport::Udp, "one")]);
     scene.count(key(), 1_000, 90_000, 500, (200, 100));
@@ -424,4 +433,29 @@ fn people_are_told_at_most_once_a_second_and_only_of_news() {
     let changed: Vec<_> = scene.of_kind("changed").iter().map(|(at_ms, _)| *at_ms).collect();
     assert!(changed.windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{changed:?}");
     assert!(changed.len() <= 5, "a steady flood is no news: {changed:?}");
+}
+
+#[test]
+fn a_launch_day_is_no_attack() {
+    let mut scene = Scene::new();
+    scene.rest(1_000);
+    let service = (SERVER, PORT);
+    // Five hundred players a minute: an opening, forty packets of joining, then play.
+    let words = |age: u64| match age {
+        0 => Some(&b"o"[..]),
+        1..=40 => Some(&b"e"[..]),
+        _ => age.is_multiple_of(5).then_some(&b"p"[..]),
+    };
+    for tick in 0..900u64 {
+        let joined = tick / 6;
+        for player in 0..=joined {
+            let Some(word) = words(tick - player * 6) else { continue };
+            let client = (Ipv4Addr::from_bits(0xc633_6400 + player as u32), 4_000);
+            let at_us = 20_000_000 + tick * 20_000 + player * 50;
+            scene.frame(at_us, &support::udp(0, client, service, word).bytes(), 1, Passage::Ingress);
+            scene.frame(at_us + 20, &support::udp(0, service, client, b"y").bytes(), 1, Passage::Egress);
+        }
+    }
+    scene.rest(40_000);
+    scene.is_quiet();
 }

@@ -41,6 +41,8 @@ const UNLEARNT_PPS: u64 = 650;
 const UNLEARNT_BPS: u64 = 30_000_000;
 /// Fewer sampled packets in the window say nothing about whose the rest is.
 const ENOUGH_SAMPLES: u32 = 20;
+/// Samples come a little later than counters. If none has come for so long, none will.
+const BLIND_MICROS: u64 = 300_000;
 /// Fewer served flows are no measure of how busy a service is.
 const ENOUGH_SERVED: u32 = 3;
 /// What a served flow may send where nothing was learnt, in packets a second.
@@ -248,6 +250,10 @@ impl Site {
         let rate = reading.rate;
         let (strangers, all) = self.gauge.strangers();
         let seen = all >= ENOUGH_SAMPLES;
+        // As long as samples tell of most packets, the levels that read them are the finer sense.
+        let lost = rate.pps > 2 * self.gauge.pps(Dim::All);
+        self.blind_micros =
+            if seen || rate.pps < LEAST_PPS / 2 { 0 } else { self.blind_micros + reading.micros };
         let lane = exact.map_or(0, |exact| exact.lane);
         let part = |rate: u64| match seen {
             true => (u128::from(rate) * u128::from(strangers) / u128::from(all.max(1))) as u64,
@@ -258,7 +264,9 @@ impl Site {
         let crowd = u64::from(self.gauge.normal_of(Dim::Crowd));
         let norm_pps = match normal {
             _ if seen && self.gauge.is_learnt() => crowd,
-            Some(normal) if !seen => normal.pps,
+            Some(normal) if !seen && self.blind_micros > BLIND_MICROS => normal.pps,
+            // A burst of which no sample has come yet is no attack.
+            Some(normal) if !seen => normal.pps.max(UNLEARNT_PPS),
             _ => UNLEARNT_PPS,
         };
         let norm_bps = normal.map_or(UNLEARNT_BPS, |normal| normal.bps);
@@ -277,6 +285,7 @@ impl Site {
             return suspicion;
         }
         let (change, bits) = (&mut self.packets_change, &mut self.bits_change);
+        let pps = if lost { pps } else { 0 };
         if change.sees(pps, reading.micros, norm_pps, LEAST_PPS) {
             suspicion.reason = Some("host/too-many-packets");
         } else if bits.sees(bps, reading.micros, norm_bps, LEAST_BPS) {

@@ -61,7 +61,7 @@ const LEVELS: [Level; LEVEL_COUNT] = [
     level(Dim::Play, "host/too-much-play", 400, 2_000, 4),
     level(Dim::Control, "host/too-much-control", 400, 2_000, 4),
     level(Dim::Answered, "host/too-much-answered", 5_000, 20_000, 4),
-    level(Dim::Crowd, "host/too-many-strangers", 200, 2_000, 4),
+    level(Dim::Crowd, "host/too-many-strangers", 200, 2_000, 3),
 ];
 
 const BIN_MICROS: u64 = 100_000;
@@ -191,7 +191,10 @@ impl Gauge {
 
     fn opens_at(&self, level: &Level) -> u32 {
         let floor = if self.is_learnt() { level.floor_pps } else { level.unlearnt_pps };
-        let normal = self.normal_of(level.dim).saturating_mul(level.times);
+        let usual = self.normal_of(level.dim);
+        let normal = usual.saturating_mul(level.times);
+        // Of strangers it is what they add that counts.
+        let floor = if level.dim == Dim::Crowd { floor.saturating_add(usual) } else { floor };
         let served = self.served().saturating_mul(self.each_served(level.dim));
         floor.max(normal).max(served) / WINDOWS_PER_SECOND
     }
