@@ -44,6 +44,9 @@ impl Wall {
 
     /// What each shape that is counted only has hit so far at each service, as of the last tick.
     pub fn trials(&self) -> Vec<(ServiceKey, Shape, Amount)> {
+        if !self.wanted.own_rules().any(|set| matches!(set.kind, Kind::Trial(_))) {
+            return Vec::new();
+        }
         let trials = self.wanted.elements.iter().filter_map(|(at, (value, _))| {
             let (Kind::Trial(id), Value::Object(name, _)) = (at.set.kind, value) else { return None };
             let service = at.key.ending_service(at.set.family)?;

@@ -191,10 +191,12 @@ impl Wall {
     }
 
     pub(crate) fn block_status(&self, now: Instant) -> Vec<ManualStatus> {
+        if self.wanted.blocked_by_hand() == 0 {
+            return Vec::new();
+        }
         let blocks = self.wanted.elements.iter().filter_map(|(at, (_, until))| {
             let network = at.blocks().filter(|_| matches!(at.set.kind, Kind::Manual(_)))?;
-            let note = self.wanted.reasons.get(at).map(|note| note.to_string()).unwrap_or_default();
-            Some(status(network, note, *until, now))
+            Some(status(network, self.reason_of(at), *until, now))
         });
         let mut blocks: Vec<_> = blocks.collect();
         blocks.sort_by_key(|block| block.network);

@@ -255,16 +255,20 @@ impl crate::wall::Wall {
         }
     }
 
-    fn in_force(&self, now: Instant) -> impl Iterator<Item = (&Element, &Value, u64, String)> {
+    fn in_force(&self, now: Instant) -> impl Iterator<Item = (&Element, &Value, u64)> {
         self.wanted.elements.iter().filter_map(move |(at, (value, until))| {
             let Until::Time(end) = until else { return None };
-            let reason = self.wanted.reasons.get(at).map(|reason| reason.to_string()).unwrap_or_default();
-            Some((at, value, end.millis_since(now).div_ceil(1_000), reason))
+            Some((at, value, end.millis_since(now).div_ceil(1_000)))
         })
     }
 
+    /// Why an element is there; there may be very many, so only those that are shown are asked for.
+    pub(crate) fn reason_of(&self, at: &Element) -> String {
+        self.wanted.reasons.get(at).map(|reason| reason.to_string()).unwrap_or_default()
+    }
+
     fn lease_status(&self, now: Instant) -> Vec<LeaseStatus> {
-        let leases = self.in_force(now).filter_map(|(at, _, seconds_left, reason)| {
+        let leases = self.in_force(now).filter_map(|(at, _, seconds_left)| {
             let scope = match at.set.kind {
                 Kind::NodeLeases | Kind::NodeWideLeases => Scope::Node,
                 Kind::Leases | Kind::WideLeases => Scope::Service(at.key.ending_service(at.set.family)?),
@@ -272,7 +276,7 @@ impl crate::wall::Wall {
             };
             let block = at.blocks()?;
             let (source, prefix_bits) = (block.addr(), block.prefix_len());
-            let in_kernel = self.present.elements.contains_key(at);
+            let (in_kernel, reason) = (self.present.elements.contains_key(at), self.reason_of(at));
             Some(LeaseStatus { source, prefix_bits, scope, in_kernel, reason, seconds_left })
         });
         let mut leases: Vec<_> = leases.take(limits::SHOWN_MAX).collect();
@@ -281,7 +285,7 @@ impl crate::wall::Wall {
     }
 
     fn measure_status(&self, now: Instant) -> Vec<MeasureStatus> {
-        let measures = self.in_force(now).filter_map(|(at, value, seconds_left, reason)| {
+        let measures = self.in_force(now).filter_map(|(at, value, seconds_left)| {
             let (what, packets_per_second) = match (at.set.kind, value) {
                 (Kind::Crowd, Value::Object(_, Object::LimitOver { per_second, .. })) => {
                     ("limit", Some(*per_second))
@@ -298,7 +302,7 @@ impl crate::wall::Wall {
                 (Kind::Trial(_), Value::Object(name, _)) => Some(self.counted(name)),
                 _ => None,
             };
-            let in_kernel = self.present.elements.contains_key(at);
+            let (in_kernel, reason) = (self.present.elements.contains_key(at), self.reason_of(at));
             Some(MeasureStatus { what, service, in_kernel, packets_per_second, hit, reason, seconds_left })
         });
         let mut measures: Vec<_> = measures.take(limits::SHOWN_MAX).collect();

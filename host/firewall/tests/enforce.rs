@@ -4,10 +4,12 @@
 
 mod rig;
 
+use ftagent_core::effect::BucketLimit;
 use ftagent_core::effect::CrowdLimit;
 use ftagent_core::effect::Effect;
 use ftagent_core::effect::Lane;
 use ftagent_core::effect::Scope;
+use ftagent_core::effect::SecondTry;
 use ftagent_core::effect::ShapeDrop;
 use ftagent_core::manifest::BytesAt;
 use ftagent_core::manifest::Shape;
@@ -24,6 +26,23 @@ use rig::lease;
 use rig::open;
 use rig::services;
 use rig::udp;
+
+/// As tight as can be.
+fn crowd(service: ServiceKey) -> Effect {
+    let (packets_per_second, burst, for_ms, reason) = (1, 1, 600_000, "test/crowd".into());
+    Effect::CrowdLimit(CrowdLimit { service, packets_per_second, burst, for_ms, reason })
+}
+
+/// Later than any test asks again.
+fn second_try(service: ServiceKey) -> Effect {
+    let (after_ms, within_ms, for_ms, reason) = (59_000, 60_000, 600_000, "test/tries".into());
+    Effect::SecondTry(SecondTry { service, after_ms, within_ms, for_ms, reason })
+}
+
+fn bucket(service: ServiceKey) -> Effect {
+    let (packets_per_second, burst, for_ms, reason) = (1, 1, 600_000, "test/buckets".into());
+    Effect::BucketLimit(BucketLimit { service, packets_per_second, burst, for_ms, reason })
+}
 
 fn leased_source_is_dropped_in_docker_user(backend: &'static str) {
     Rig::new(backend).run(|rig| {
@@ -245,30 +264,27 @@ fn a_lease_on_the_node_blocks_every_port() {
 #[test]
 fn m18_a_guarded_source_is_never_blocked() {
     Rig::new("nft").run(|rig| {
-        let at = addresses(false);
         let mut config = rig.config(Mode::Enforce);
-        config.guard = vec!["198.51.100.64/26".parse().unwrap()];
+        config.guard = ["198.51.100.64/26", "2001:db8:b::/64"].map(|network| network.parse().unwrap()).into();
         let mut wall = Wall::open(config, rig.now()).unwrap();
         wall.set_services(&services(Path::Forwarded), rig.now()).unwrap();
-        let (server, guarded) = (rig.server(false, false), rig.client(at.attacker, 0));
-        let limit = CrowdLimit {
-            service: udp(at.server),
-            packets_per_second: 1,
-            burst: 1,
-            for_ms: 60_000,
-            reason: "test/crowd".into(),
-        };
-        let scope = Scope::Service(udp(at.server));
-        let effects = [
-            lease(at.attacker, scope, 60_000),
-            lease(at.attacker, Scope::Node, 60_000),
-            Effect::CrowdLimit(limit),
-        ];
-        wall.apply(rig.now(), &effects).unwrap();
-        assert_eq!(delivered(&guarded, at.server, &server, 100), 100);
-        let status = wall.status(rig.now());
-        assert_eq!(status.leases_total, 0);
-        assert_eq!(status.refused["guarded"], 2);
+        for v6 in [false, true] {
+            let at = addresses(v6);
+            let (server, guarded) = (rig.server(v6, false), rig.client(at.attacker, 0));
+            let scope = Scope::Service(udp(at.server));
+            let effects = [
+                lease(at.attacker, scope, 60_000),
+                lease(at.attacker, Scope::Node, 60_000),
+                crowd(udp(at.server)),
+                second_try(udp(at.server)),
+                bucket(udp(at.server)),
+            ];
+            wall.apply(rig.now(), &effects).unwrap();
+            assert_eq!(delivered(&guarded, at.server, &server, 100), 100);
+            let status = wall.status(rig.now());
+            assert_eq!(status.leases_total, 0);
+            assert_eq!(status.refused["guarded"], 2 * (1 + u64::from(v6)));
+        }
     });
 }
 
@@ -277,18 +293,27 @@ fn observe_mode_decides_and_drops_nothing() {
     Rig::new("nft").run(|rig| {
         let before = rig.listings();
         let mut wall = open(rig, Mode::Observe, Path::Forwarded);
-        let at = addresses(false);
-        let (server, attacker) = (rig.server(false, false), rig.client(at.attacker, 0));
-        wall.apply(rig.now(), &[lease(at.attacker, Scope::Service(udp(at.server)), 60_000)]).unwrap();
-        assert_eq!(delivered(&attacker, at.server, &server, 100), 100);
-        let seen = counts(&mut wall, rig, udp(at.server));
-        assert_eq!((seen.by_lease.packets, seen.marked.packets, seen.early.packets), (100, 0, 0));
+        let scenes = [false, true].map(|v6| {
+            let at = addresses(v6);
+            let (server, attacker) = (rig.server(v6, false), rig.client(at.attacker, 0));
+            wall.apply(rig.now(), &[lease(at.attacker, Scope::Service(udp(at.server)), 60_000)]).unwrap();
+            (at.server, server, attacker)
+        });
+        let passed = || {
+            let of = scenes.each_ref();
+            of.map(|(to, server, attacker)| delivered(attacker, *to, server, 100))
+        };
+        assert_eq!(passed(), [100, 100]);
+        for (to, ..) in &scenes {
+            let seen = counts(&mut wall, rig, udp(*to));
+            assert_eq!((seen.by_lease.packets, seen.marked.packets, seen.early.packets), (100, 0, 0));
+        }
         let listed = rig.listings();
         assert!(!listed.contains("FTAGENT"), "no jump in a foreign chain");
         wall.set_mode(Mode::Enforce, rig.now()).unwrap();
-        assert_eq!(delivered(&attacker, at.server, &server, 100), 0, "live");
+        assert_eq!(passed(), [0, 0], "live");
         wall.set_mode(Mode::Observe, rig.now()).unwrap();
-        assert_eq!(delivered(&attacker, at.server, &server, 100), 100);
+        assert_eq!(passed(), [100, 100]);
         assert_eq!(rig.listings(), listed);
         wall.close(false);
         assert_eq!(rig.listings(), before);
@@ -299,29 +324,34 @@ fn observe_mode_decides_and_drops_nothing() {
 fn l12_without_us_nothing_is_dropped_after_eleven_seconds() {
     Rig::new("nft").run(|rig| {
         let mut wall = open(rig, Mode::Enforce, Path::Forwarded);
-        let at = addresses(false);
-        let (server, attacker) = (rig.server(false, false), rig.client(at.attacker, 0));
-        let limit = CrowdLimit {
-            service: udp(at.neighbour),
-            packets_per_second: 1,
-            burst: 1,
-            for_ms: 600_000,
-            reason: "test/crowd".into(),
+        let scenes = [false, true].map(|v6| {
+            let at = addresses(v6);
+            let (server, neighbour) = (rig.server(v6, false), rig.server(v6, true));
+            let (attacker, stranger) = (rig.client(at.attacker, 0), rig.client(at.player, 0));
+            let limited = udp(at.neighbour);
+            let effects = [
+                lease(at.attacker, Scope::Service(udp(at.server)), 600_000),
+                lease(at.attacker, Scope::Node, 600_000),
+                crowd(limited),
+                second_try(limited),
+                bucket(limited),
+            ];
+            wall.apply(rig.now(), &effects).unwrap();
+            (at, server, neighbour, attacker, stranger)
+        });
+        let passed = || {
+            let of = scenes.each_ref();
+            of.map(|(at, server, neighbour, attacker, stranger)| {
+                let blocked = delivered(attacker, at.server, server, 100);
+                (blocked, delivered(stranger, at.neighbour, neighbour, 100))
+            })
         };
-        let effects = [
-            lease(at.attacker, Scope::Service(udp(at.server)), 600_000),
-            lease(at.attacker, Scope::Node, 600_000),
-            Effect::CrowdLimit(limit),
-        ];
-        wall.apply(rig.now(), &effects).unwrap();
-        assert_eq!(delivered(&attacker, at.server, &server, 100), 0);
+        assert_eq!(passed(), [(0, 0); 2]);
         std::thread::sleep(std::time::Duration::from_secs(11));
-        assert_eq!(delivered(&attacker, at.server, &server, 100), 100);
-        let neighbour = rig.server(false, true);
-        assert_eq!(delivered(&attacker, at.neighbour, &neighbour, 100), 100);
+        assert_eq!(passed(), [(100, 100); 2]);
         // And with us again it is as before.
         rig.tick_for(&mut wall, 100);
-        assert_eq!(delivered(&attacker, at.server, &server, 100), 0);
+        assert_eq!(passed(), [(0, 0); 2]);
     });
 }
 
@@ -371,17 +401,29 @@ fn dockers_nftables_backend_has_no_docker_user_so_packets_are_dropped_early() {
     Rig::new("nft").run(|rig| {
         let mut config = rig.config(Mode::Enforce);
         config.docker_backend = ftagent_firewall::DockerBackend::Nftables;
-        let before = rig::sh(&format!("{} -S", rig.tables("")));
+        let old = || ["", "6"].map(|six| rig::sh(&format!("{} -S", rig.tables(six))));
+        let before = old();
         let mut wall = Wall::open(config, rig.now()).unwrap();
         wall.set_services(&services(Path::Forwarded), rig.now()).unwrap();
-        let at = addresses(false);
-        let (server, attacker) = (rig.server(false, false), rig.client(at.attacker, 0));
-        wall.apply(rig.now(), &[lease(at.attacker, Scope::Service(udp(at.server)), 60_000)]).unwrap();
-        assert_eq!(delivered(&attacker, at.server, &server, 100), 0);
-        assert_eq!(rig::sh(&format!("{} -S", rig.tables(""))), before, "an old DOCKER-USER is left alone");
-        let status = wall.status(rig.now());
-        assert!(status.services.iter().all(|service| service.drops_early));
-        assert_eq!(status.paths[0].early_because, ["Docker uses nftables and has no DOCKER-USER"]);
+        for v6 in [false, true] {
+            let at = addresses(v6);
+            let (server, attacker) = (rig.server(v6, false), rig.client(at.attacker, 0));
+            let (neighbour, stranger) = (rig.server(v6, true), rig.client(at.player, 0));
+            let effects =
+                [lease(at.attacker, Scope::Service(udp(at.server)), 60_000), second_try(udp(at.neighbour))];
+            wall.apply(rig.now(), &effects).unwrap();
+            assert_eq!(delivered(&attacker, at.server, &server, 100), 0);
+            assert_eq!(delivered(&stranger, at.neighbour, &neighbour, 100), 0);
+            let report = wall.tick(rig.now());
+            let seen = [at.server, at.neighbour]
+                .map(|ip| report.services.iter().find(|(key, _)| *key == udp(ip)).unwrap().1.early.packets);
+            assert_eq!(seen, [100, 100]);
+            let status = wall.status(rig.now());
+            assert!(status.services.iter().all(|service| service.drops_early));
+            let because = &status.paths[usize::from(v6)].early_because;
+            assert_eq!(because, &["Docker uses nftables and has no DOCKER-USER"]);
+        }
+        assert_eq!(old(), before, "an old DOCKER-USER is left alone");
     });
 }
 

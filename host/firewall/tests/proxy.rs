@@ -17,10 +17,13 @@ use std::time::Duration;
 use ftagent_core::effect::Effect;
 use ftagent_core::effect::SynProxy;
 use ftagent_core::service::Path;
+use ftagent_core::service::Service;
 use ftagent_core::service::ServiceKey;
+use ftagent_core::service::Services;
 use ftagent_core::service::Transport;
 use ftagent_firewall::Mode;
 use ftagent_firewall::Paths;
+use ftagent_firewall::Wall;
 use nix::sys::socket;
 use rig::PORT;
 use rig::Rig;
@@ -158,6 +161,38 @@ fn players_join_under_forged_syns_and_what_was_changed_is_given_back() {
         assert!(playing.iter_mut().all(plays), "who plays goes on without the chain");
         assert!(plays(&mut earlier));
         assert_eq!(servers.map(|server| join(rig, server).is_some_and(|mut one| plays(&mut one))), [true; 2]);
+    });
+}
+
+#[test]
+fn a_server_on_the_node_itself_is_proxied_too() {
+    Rig::new("nft").run(|rig| {
+        for v6 in [false, true] {
+            let own = addresses(v6).server;
+            let key = ServiceKey { ip: own, port: 7_777, transport: Transport::Tcp };
+            let template = Service::clone(rig::services(Path::Local).iter().next().unwrap());
+            let services = Services::new([Service { key, ..template }], [own]);
+            let mut wall = Wall::open(rig.config(Mode::Enforce), rig.now()).unwrap();
+            wall.set_services(&services, rig.now()).unwrap();
+            let listener = TcpListener::bind((own, key.port)).unwrap();
+            let (segment_bytes, window_scale, for_ms, reason) = (1_440, 7, 60_000, "test/test".into());
+            let proxy = SynProxy { service: key, segment_bytes, window_scale, for_ms, reason };
+            wall.apply(rig.now(), &[Effect::SynProxy(proxy)]).unwrap();
+            let mut client = within(&rig.players, || {
+                TcpStream::connect_timeout(&SocketAddr::new(own, key.port), Duration::from_secs(3)).unwrap()
+            });
+            let mut server = listener.accept().unwrap().0;
+            client.write_all(b"hello").unwrap();
+            let mut got = [0; 5];
+            server.read_exact(&mut got).unwrap();
+            assert_eq!(&got, b"hello");
+            let handled = rig.on_node("cat /proc/net/stat/synproxy");
+            assert!(
+                handled.lines().skip(1).any(|line| line.split_whitespace().nth(3) != Some("00000000")),
+                "{handled}"
+            );
+            wall.close(false);
+        }
     });
 }
 
