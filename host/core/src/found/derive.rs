@@ -47,7 +47,7 @@ impl Field {
             Self::NoOptions => head.tcp_options == 0,
             Self::Window(window) => head.window == *window,
             Self::Length(low, high) => (*low..=*high).contains(&head.payload_bytes),
-            Self::Bytes(..) => head.may_fit(&shape(Transport::Udp, std::slice::from_ref(self))),
+            Self::Bytes(offset, value) => head.may_hold_at(*offset, value),
         }
     }
 

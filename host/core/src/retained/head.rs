@@ -62,6 +62,13 @@ impl Head {
             && shape.bytes.iter().all(|bytes| self.may_hold(bytes))
     }
 
+    /// Whether these bytes may stand at this place.
+    pub(crate) fn may_hold_at(&self, offset: u16, value: &[u8]) -> bool {
+        let first = usize::from(offset);
+        let here = self.payload().get(first..).unwrap_or_default();
+        first + value.len() <= usize::from(self.payload_bytes) && here.iter().zip(value).all(|(a, b)| a == b)
+    }
+
     fn may_hold(&self, bytes: &BytesAt) -> bool {
         let first = usize::from(bytes.offset);
         if first + bytes.value.len() > usize::from(self.payload_bytes) {
