@@ -26,12 +26,15 @@ use support::root;
 use support::run;
 
 /// The commands that ask a running agent.
-const ASKING: [&[&str]; 5] = [
+const ASKING: [&[&str]; 8] = [
     &["status"],
     &["status", "--json"],
     &["explain", "192.0.2.1"],
     &["mode", "enforce"],
     &["events", "--count", "1"],
+    &["watch", "--count", "1"],
+    &["blocks"],
+    &["block", "198.51.100.7"],
 ];
 
 const JAVA: &str = "25565/tcp=minecraft-java";
@@ -61,6 +64,12 @@ fn help_names_every_command_and_every_exit_code() {
         "services",
         "status",
         "events",
+        "watch",
+        "incidents",
+        "block",
+        "allow",
+        "unblock",
+        "blocks",
         "explain",
         "doctor",
         "mode",
@@ -91,7 +100,7 @@ fn help_names_every_command_and_every_exit_code() {
 
 #[test]
 fn what_is_printed_is_json_wherever_data_is_printed() {
-    for command in ["services", "status", "doctor", "explain", "replay"] {
+    for command in ["services", "status", "doctor", "explain", "replay", "incidents", "blocks"] {
         assert!(run(&[command, "--help"]).fine().contains("--json"), "{command}");
     }
     for command in ["list", "inspect"] {
@@ -120,7 +129,7 @@ fn a_mistake_in_the_command_line_ends_with_2() {
     for (arguments, says) in [
         (&["frobnicate"][..], "frobnicate"),
         (&["replay"], "<FILE>"),
-        (&["mode", "attack"], "the modes are `observe` and `enforce`"),
+        (&["mode", "attack"], "the modes are `observe`, `limit` and `enforce`"),
         (&["mode", "enforce", "--try", "ten"], "10m"),
         (&["explain", "example"], "example"),
         (&["status", "--frob"], "--frob"),
@@ -238,7 +247,8 @@ fn replay_tells_people_what_it_found() {
         run(&["replay", "--service", JAVA, "--service", "25565/udp=unknown", &file.display().to_string()]);
     let text = ran.out.clone();
     assert_eq!(ran.code, 0, "{ran:?}");
-    let parts = ["genuine", "hostile", "why hostile", "generic/empty-datagram", "noisiest", "attack on"];
+    let parts =
+        ["genuine", "hostile", "why hostile", "generic/empty-datagram", "noisiest", "incident 1 opens at"];
     for part in parts.iter().chain(&["would have been dropped or limited", "minecraft-java", "198.18."]) {
         assert!(text.contains(part), "no `{part}` in\n{text}");
     }
@@ -375,7 +385,7 @@ fn all_mistakes_of_a_configuration_are_reported_at_once_with_their_places() {
         ("8:1", "this service has no `game`"),
         ("9:8", "`port` is a whole number from 1 to 65535"),
         ("10:12", "`protocol` is one of `tcp`, `udp`"),
-        ("12:8", "`mode` is one of `observe`, `enforce`"),
+        ("12:8", "`mode` is one of `observe`, `limit`, `enforce`"),
     ];
     // A check answers no; whoever wanted to work with it made a mistake.
     for (arguments, code) in [(&["config", "check"][..], 1), (&["config", "show"], 2), (&["services"], 2)] {

@@ -5,6 +5,8 @@ mod cli;
 mod config;
 mod embedded;
 mod exit;
+mod limits;
+mod prefix;
 mod state;
 
 use std::io::Write as _;

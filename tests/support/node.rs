@@ -218,6 +218,19 @@ impl Agent {
         Self::start_by(places, run)
     }
 
+    /// The same with a disk of 48 MiB for its state, which nobody else sees.
+    pub fn start_on_small_disk(places: Places, arguments: &[&str]) -> Self {
+        let line = "mount -t tmpfs -o size=48m tmpfs \"$0\" && exec \"$@\"";
+        std::fs::create_dir_all(places.state()).expect("the lab's folder can be written");
+        let plain = places.command(&["run"]);
+        // `ip netns exec NAME` makes a mount namespace of its own.
+        let all: Vec<_> = plain.get_args().collect();
+        let (before, after) = all.split_at(3);
+        let mut run = Command::new(plain.get_program());
+        run.args(before).args(["sh", "-c", line]).arg(places.state()).args(after).args(arguments);
+        Self::start_by(places, run)
+    }
+
     /// The same by a command of one's own, which must become the agent.
     pub fn start_by(places: Places, mut run: Command) -> Self {
         let log = File::options().create(true).append(true).open(places.dir.join("log")).expect("a log");

@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::ApiError;
+use crate::views::BlockChange;
+use crate::views::BlockView;
 use crate::views::ModeChange;
 use crate::views::ModeView;
 use crate::views::Problem;
@@ -50,6 +52,16 @@ impl Client {
     /// Changes the mode.
     pub async fn set_mode(&self, change: &ModeChange) -> Result<ModeView, ApiError> {
         self.read("/v1/mode", self.http.post(url("/v1/mode")).json(change)).await
+    }
+
+    /// What is blocked and allowed by hand and in the configuration.
+    pub async fn blocks(&self) -> Result<Vec<BlockView>, ApiError> {
+        self.read("/v1/blocks", self.http.get(url("/v1/blocks"))).await
+    }
+
+    /// Blocks or allows a network, or takes that back; answers with all of them.
+    pub async fn change_block(&self, change: &BlockChange) -> Result<Vec<BlockView>, ApiError> {
+        self.read("/v1/blocks", self.http.post(url("/v1/blocks")).json(change)).await
     }
 
     /// Hands each event line to `each` until the agent ends or `each` says no.

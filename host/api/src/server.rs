@@ -27,6 +27,8 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::ApiError;
+use crate::views::BlockChange;
+use crate::views::BlockView;
 use crate::views::Event;
 use crate::views::ModeChange;
 use crate::views::ModeView;
@@ -52,6 +54,13 @@ pub enum Request {
         change: ModeChange,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<ModeView, String>>,
+    },
+    /// Block or allow a network, or take that back; without a change, list them.
+    Blocks {
+        /// What to change.
+        change: Option<BlockChange>,
+        /// Where the answer goes: all of them.
+        reply: oneshot::Sender<Result<Vec<BlockView>, String>>,
     },
 }
 
@@ -83,6 +92,7 @@ fn routes(desk: Desk) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/explain", get(explain))
         .route("/v1/mode", post(mode))
+        .route("/v1/blocks", get(blocks).post(change_block))
         .route("/v1/events", get(events))
         .with_state(desk)
 }
@@ -101,6 +111,23 @@ async fn explain(State(desk): State<Desk>, Query(query): Query<ExplainQuery>) ->
     let (reply, answer) = oneshot::channel();
     match ask(&desk, Request::Explain { address: query.address, reply }, answer).await {
         Ok(explanation) => Json(explanation).into_response(),
+        Err(problem) => problem,
+    }
+}
+
+async fn blocks(State(desk): State<Desk>) -> Response {
+    answer_blocks(&desk, None).await
+}
+
+async fn change_block(State(desk): State<Desk>, Json(change): Json<BlockChange>) -> Response {
+    answer_blocks(&desk, Some(change)).await
+}
+
+async fn answer_blocks(desk: &Desk, change: Option<BlockChange>) -> Response {
+    let (reply, answer) = oneshot::channel();
+    match ask(desk, Request::Blocks { change, reply }, answer).await {
+        Ok(Ok(blocks)) => Json(blocks).into_response(),
+        Ok(Err(refusal)) => problem(StatusCode::CONFLICT, refusal),
         Err(problem) => problem,
     }
 }

@@ -1,5 +1,8 @@
 //! The forms of questions and answers. Units are in the names.
 
+mod block;
+mod incident;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -7,21 +10,33 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
 
-/// `observe` counts what would be dropped, `enforce` drops it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub use block::BlockChange;
+pub use block::BlockView;
+pub use block::Ruling;
+pub use incident::IncidentState;
+pub use incident::IncidentView;
+pub use incident::MeasureTakenView;
+pub use incident::TopSourceView;
+pub use incident::VectorView;
+
+/// `observe` counts what would be dropped, `limit` drops and limits but blocks nobody by address, `enforce` does all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Decide and count; drop nothing.
     #[default]
     Observe,
-    /// Drop and limit.
+    /// Drop shapes and limit strangers, but never block an address.
+    Limit,
+    /// Drop, limit and block.
     Enforce,
 }
 
 impl std::fmt::Display for Mode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Observe => "observe",
+            Self::Limit => "limit",
             Self::Enforce => "enforce",
         })
     }
@@ -47,6 +62,55 @@ pub struct ModeView {
     pub servers: BTreeMap<String, Mode>,
     /// Seconds until the node's mode goes back, if it is only tried.
     pub reverts_in_seconds: Option<u64>,
+    /// Why the last change holds only until the next start.
+    pub not_remembered: Option<String>,
+}
+
+/// What the kernel counted at one service since the wall stands. In observe mode the reasons count what would have been
+/// dropped, and both hooks stay at 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TallyView {
+    /// All that came in.
+    pub seen_packets: u64,
+    /// The same in bytes.
+    pub seen_bytes: u64,
+    /// Passed in a player's lane.
+    pub lane_packets: u64,
+    /// From blocked sources.
+    pub lease_packets: u64,
+    /// Of a shape that is dropped.
+    pub shape_packets: u64,
+    /// First tries, which are asked to come again.
+    pub second_try_packets: u64,
+    /// Over a hashed bucket's limit.
+    pub bucket_packets: u64,
+    /// Over the limit on strangers as a crowd.
+    pub crowd_packets: u64,
+    /// Dropped in `DOCKER-USER`.
+    pub docker_user_packets: u64,
+    /// Dropped early, at prerouting.
+    pub early_packets: u64,
+}
+
+impl TallyView {
+    /// Not dropped anywhere.
+    pub const fn reached_packets(&self) -> u64 {
+        self.seen_packets.saturating_sub(self.docker_user_packets.saturating_add(self.early_packets))
+    }
+}
+
+/// A measure in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasureView {
+    /// `limit`, `shape`, ...
+    pub measure: String,
+    /// For a limit.
+    pub packets_per_second: Option<u64>,
+    /// Why.
+    pub reason: String,
+    /// How long still, unless it is asked for again.
+    pub seconds_left: u64,
 }
 
 /// One protected port.
@@ -68,7 +132,7 @@ pub struct ServiceView {
     pub judged_by: String,
     /// `forwarded` or `local`.
     pub path: String,
-    /// `observe` or `enforce`.
+    /// `observe`, `limit` or `enforce`.
     pub mode: Mode,
     /// Whether packets were seen, and how they were judged.
     pub packets: u64,
@@ -82,6 +146,10 @@ pub struct ServiceView {
     pub under_attack: bool,
     /// Sources with the standing `player` or `settled`.
     pub players: u64,
+    /// What the kernel counted.
+    pub kernel: TallyView,
+    /// The measures in force.
+    pub measures: Vec<MeasureView>,
 }
 
 /// One plugin.
@@ -120,6 +188,44 @@ pub struct InterfaceView {
     pub because: String,
 }
 
+/// What comes in by one link, over the last second.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkView {
+    /// The interface.
+    pub name: String,
+    /// What it carries, as the operator or the card says.
+    pub mbit: Option<u64>,
+    /// Received.
+    pub received_bits_per_second: u64,
+    /// How full that is.
+    pub fill_percent: Option<u64>,
+    /// Packets that the card had no room for.
+    pub card_lost_packets_per_second: u64,
+}
+
+/// The node and ourselves, over the last second.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Our own processor time, in per cent of one core.
+    pub ftagent_cpu_percent: u64,
+    /// Our own memory.
+    pub ftagent_resident_bytes: u64,
+    /// The links that are watched.
+    pub links: Vec<LinkView>,
+    /// Entries of the connection table.
+    pub conntrack_entries: Option<u64>,
+    /// How many it may have.
+    pub conntrack_max: Option<u64>,
+    /// How full it is.
+    pub conntrack_percent: Option<u64>,
+    /// Time that the busiest core spends on receiving packets.
+    pub busiest_core_softirq_percent: u64,
+    /// Packets that the kernel lost before any rule saw them.
+    pub kernel_lost_packets_per_second: u64,
+    /// What no rule on this node can mend, a clause each.
+    pub full: Vec<String>,
+}
+
 /// The agent at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -131,6 +237,8 @@ pub struct Status {
     pub pid: u32,
     /// Seconds since it started.
     pub uptime_seconds: u64,
+    /// When this was put together, in milliseconds of CLOCK_MONOTONIC.
+    pub at_ms: u64,
     /// Observe or enforce.
     pub mode: ModeView,
     /// `af-packet` or what else captures.
@@ -141,7 +249,7 @@ pub struct Status {
     pub docker: Value,
     /// Packets judged, and what was lost, by cause.
     pub packets: Value,
-    /// Hostile reasons and how often.
+    /// Hostile reasons as `plugin/reason` or `host/reason`, and how often.
     pub reasons: BTreeMap<String, u64>,
     /// The services.
     pub services: Vec<ServiceView>,
@@ -149,6 +257,10 @@ pub struct Status {
     pub plugins: Vec<PluginView>,
     /// What the firewall says of itself.
     pub firewall: Value,
+    /// The incidents that are open now.
+    pub incidents: Vec<IncidentView>,
+    /// The node and ourselves.
+    pub node: NodeView,
     /// What does not work, and how to mend it.
     pub problems: Vec<String>,
 }
@@ -158,8 +270,8 @@ pub struct Status {
 pub struct Event {
     /// Milliseconds of CLOCK_MONOTONIC, so that events can be compared with other measurements on the node.
     pub at_ms: u64,
-    /// `first-hostile`, `incident-opened`, `incident-closed`, `first-drop`, `lease`, `lease-ends`, `mode`, `plugin`,
-    /// `services`, `problem`.
+    /// `first-hostile`, `incident-opened`, `incident-changed`, `incident-closed`, `first-drop`, `lease`, `lease-ends`,
+    /// `mode`, `blocks`, `plugin`, `services`, `firewall`, `problem`, `beyond-this-node`.
     pub what: String,
     /// What it is about.
     #[serde(flatten)]

@@ -96,11 +96,11 @@ fn every_counter_that_moves_is_named() {
         (udp(CLIENT, SERVICE, b"p"), "flows+1 genuine+1 total+1"),
         (udp(CLIENT, SERVICE, b"p"), "genuine+1 total+1"),
         (udp(CLIENT, SERVICE, b"x"), "total+1 unknown+1"),
-        (udp(CLIENT, SERVICE, b"!"), "hostile+1 reason.impossible-toy+1 total+1"),
-        (udp(CLIENT, SERVICE, b"?"), "hostile+1 reason.unusual-toy+1 total+1"),
+        (udp(CLIENT, SERVICE, b"!"), "hostile+1 reason.toy/impossible-toy+1 total+1"),
+        (udp(CLIENT, SERVICE, b"?"), "hostile+1 reason.toy/unusual-toy+1 total+1"),
         (udp(CLIENT, SERVICE, b"*"), "total+1 unknown+1"),
         (udp(SERVICE, CLIENT, b"answer"), "replies+1 total+1"),
-        (udp(CLIENT, (SERVER, PORT + 1), b"x"), "flows+1 hostile+1 reason.wrong-transport+1 total+1"),
+        (udp(CLIENT, (SERVER, PORT + 1), b"x"), "flows+1 hostile+1 reason.host/wrong-transport+1 total+1"),
         (udp((SERVER, PORT + 1), CLIENT, b"something listens"), "replies+1 total+1"),
         (udp(CLIENT, (SERVER, PORT + 1), b"x"), "total+1 unknown+1"),
         (udp(CLIENT, nobody, b"x"), "total+1 unknown+1"),
@@ -110,8 +110,14 @@ fn every_counter_that_moves_is_named() {
         (udp(CLIENT, elsewhere, b"x"), "total+1 unmatched+1"),
         (arp, "total+1 unmatched+1"),
         (cut, "malformed+1 malformed.ipv4-beyond-frame+1 total+1"),
-        (udp((Ipv4Addr::new(127, 0, 0, 1), 5), SERVICE, b"p"), "hostile+1 reason.martian-source+1 total+1"),
-        (udp((Ipv4Addr::new(240, 0, 0, 1), 5), SERVICE, b"p"), "hostile+1 reason.martian-source+1 total+1"),
+        (
+            udp((Ipv4Addr::new(127, 0, 0, 1), 5), SERVICE, b"p"),
+            "hostile+1 reason.host/martian-source+1 total+1",
+        ),
+        (
+            udp((Ipv4Addr::new(240, 0, 0, 1), 5), SERVICE, b"p"),
+            "hostile+1 reason.host/martian-source+1 total+1",
+        ),
     ]);
 }
 
@@ -120,7 +126,7 @@ fn a_rate_reason_counts_only_above_its_rate() {
     let packet = support::udp(0, CLIENT, SERVICE, b"*").bytes();
     let mut steps: Vec<_> = (0..10).map(|_| (packet.clone(), "total+1 unknown+1")).collect();
     steps[0].1 = "flows+1 total+1 unknown+1";
-    steps.push((packet, "hostile+1 reason.too-many-toys+1 total+1"));
+    steps.push((packet, "hostile+1 reason.toy/too-many-toys+1 total+1"));
     check(&steps);
 }
 

@@ -1,36 +1,45 @@
-//! The enforcer: one thread that owns the wall. It applies effects the moment they come, looks at the kernel ten
-//! times a second, and tells what happened.
+//! The enforcer: one thread that owns the wall. It applies effects the moment they come, looks at the kernel twenty
+//! times a second, hands what it counted to the shard, and tells what happened.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use ftagent_api::views::Mode;
+use ftagent_api::views::Ruling;
 use ftagent_core::effect::Effect;
 use ftagent_core::effect::Notice;
 use ftagent_core::effect::Scope;
 use ftagent_core::incident::Incident;
-use ftagent_core::incident::Target;
 use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Services;
 use ftagent_core::time::Instant;
-use ftagent_firewall::Mode;
 use ftagent_firewall::Wall;
 use ftagent_firewall::WallReport;
 use ftagent_firewall::WallStatus;
+use ipnet::IpNet;
 use serde_json::Value;
 use serde_json::json;
+use tokio::sync::oneshot;
 
+use super::blocks::Wish;
 use super::clock;
 use super::events::Events;
+use super::keeper::Keep;
+use super::keeper::Keeper;
+use super::look::firewall_mode;
+use super::shard::Control;
 
-/// How often the wall looks at the kernel: its counters are what "first drop" and the early hook are decided by.
-const TICK_MS: u64 = 100;
+/// How often the wall looks at the kernel: its counters are what attacks are detected by.
+const TICK_MS: u64 = 50;
+/// How often the status is made anew; it lists everything and so costs more than a look.
+const STATUS_MS: u64 = 500;
 
 /// What the enforcer can be told.
 pub(crate) enum Order {
@@ -38,28 +47,47 @@ pub(crate) enum Order {
     Effects(Vec<(Instant, Effect)>),
     /// The services changed, or the modes of their servers did.
     Services(Arc<Services>, Modes),
+    /// An operator said this of a network.
+    Wish(IpNet, Wish, Option<oneshot::Sender<Result<(), String>>>),
     /// End; take everything down, or keep it for the next start.
     End { keep: bool },
 }
 
-/// The node's mode and the services that only observe while the node enforces.
-#[derive(Clone, Debug)]
+/// The node's mode, and the mode of each service.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Modes {
     pub(crate) node: Mode,
-    pub(crate) observed: HashSet<ServiceKey>,
+    pub(crate) services: HashMap<ServiceKey, Mode>,
+}
+
+impl Modes {
+    /// Whether an effect of this service is enforced, and not only counted.
+    fn enforces(&self, effect: &Effect) -> bool {
+        let own = place(effect).and_then(|service| self.services.get(&service)).copied();
+        match own.unwrap_or(self.node) {
+            Mode::Observe => false,
+            Mode::Limit => !matches!(effect, Effect::Lease(_)),
+            Mode::Enforce => true,
+        }
+    }
+
+    /// The strongest of them: what the wall must be able to do.
+    fn strongest(&self) -> Mode {
+        self.services.values().copied().fold(self.node, Mode::max)
+    }
 }
 
 /// The thread's belongings.
 pub(crate) struct Enforcer {
     wall: Wall,
     orders: Receiver<Order>,
+    controls: SyncSender<Control>,
     events: Events,
+    keeper: Keeper,
     /// What `ftagent status` shows; only this thread writes it.
     status: Arc<Mutex<Option<WallStatus>>>,
-    observed: HashSet<ServiceKey>,
-    /// Packets dropped at each service when the present attack began, until its first drop was told.
-    awaiting_drop: HashMap<ServiceKey, u64>,
-    dropped: HashMap<ServiceKey, u64>,
+    status_at: Option<Instant>,
+    modes: Modes,
     /// When each lease that was asked for ends.
     leases: HashMap<(std::net::IpAddr, Scope), Instant>,
     troubles: Vec<String>,
@@ -68,18 +96,20 @@ pub(crate) struct Enforcer {
 impl Enforcer {
     pub(crate) fn new(
         wall: Wall,
-        orders: Receiver<Order>,
+        (orders, controls): (Receiver<Order>, SyncSender<Control>),
         events: Events,
+        keeper: Keeper,
         status: Arc<Mutex<Option<WallStatus>>>,
     ) -> Self {
         Self {
             wall,
             orders,
+            controls,
             events,
+            keeper,
             status,
-            observed: HashSet::new(),
-            awaiting_drop: HashMap::new(),
-            dropped: HashMap::new(),
+            status_at: None,
+            modes: Modes::default(),
             leases: HashMap::new(),
             troubles: Vec::new(),
         }
@@ -94,12 +124,16 @@ impl Enforcer {
                 Ok(Order::Effects(effects)) => self.apply(&effects),
                 Ok(Order::Services(services, modes)) => self.serve(&services, modes),
                 Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Wish(network, wish, reply)) => self.wish(network, wish, reply),
                 Ok(Order::End { keep }) => break keep,
                 Err(RecvTimeoutError::Disconnected) => break false,
             }
             let now = clock::now();
             if now >= next_tick {
                 let report = self.wall.tick(now);
+                let counted = self.wall.tallies();
+                // A shard that does not look is behind; the next count says all that this one says.
+                let _ = self.controls.try_send(Control::Tallies(now, counted));
                 self.tell(now, &report);
                 next_tick = now.plus_millis(TICK_MS);
             }
@@ -110,21 +144,43 @@ impl Enforcer {
     }
 
     fn serve(&mut self, services: &Services, modes: Modes) {
-        self.observed = modes.observed;
+        self.modes = modes;
         let now = clock::now();
-        let served = self.wall.set_services(services, now).and_then(|()| self.wall.set_mode(modes.node, now));
+        let own = self.modes.services.iter().map(|(service, mode)| (*service, firewall_mode(*mode)));
+        let served = self
+            .wall
+            .set_service_modes(own.collect::<Vec<_>>(), now)
+            .and_then(|()| self.wall.set_services(services, now))
+            .and_then(|()| self.wall.set_mode(firewall_mode(self.modes.strongest()), now));
         if let Err(error) = served {
             self.trouble(&format!("cannot tell the kernel of the services and the mode: {error}"));
         }
     }
 
+    /// Does what an operator said of a network. Blocking and allowing end one another.
+    fn wish(&mut self, network: IpNet, wish: Wish, reply: Option<oneshot::Sender<Result<(), String>>>) {
+        let (wall, now) = (&mut self.wall, clock::now());
+        let done = match wish {
+            Wish::Rule(Ruling::Block, until) => {
+                wall.disallow(network, now).and_then(|_| wall.block(network, until, "by hand", now))
+            }
+            Wish::Rule(Ruling::Allow, until) => {
+                wall.unblock(network, now).and_then(|_| wall.allow(network, until, "by hand", now))
+            }
+            Wish::Forget => wall.unblock(network, now).and_then(|_| wall.disallow(network, now)).map(|_| ()),
+        };
+        match (reply, done) {
+            (Some(reply), done) => {
+                // Whoever asked may have left.
+                let _ = reply.send(done.map_err(|error| error.to_string()));
+            }
+            (None, Err(error)) => self.trouble(&format!("{network} is not ruled on as remembered: {error}")),
+            (None, Ok(())) => {}
+        }
+    }
+
     fn apply(&mut self, asked: &[(Instant, Effect)]) {
-        let observed = &self.observed;
-        let wanted: Vec<Effect> = asked
-            .iter()
-            .filter(|(_, effect)| place(effect).is_none_or(|service| !observed.contains(&service)))
-            .map(|(_, effect)| effect.clone())
-            .collect();
+        let wanted: Vec<Effect> = asked.iter().map(|(_, effect)| effect.clone()).collect();
         let now = clock::now();
         if let Err(error) = self.wall.apply(now, &wanted) {
             self.trouble(&format!("not enforced: {error}"));
@@ -132,9 +188,7 @@ impl Enforcer {
         for (at, effect) in asked {
             match effect {
                 Effect::Notice(notice) => self.notice(*at, notice),
-                Effect::Lease(lease)
-                    if !place(effect).is_some_and(|service| self.observed.contains(&service)) =>
-                {
+                Effect::Lease(lease) if self.modes.enforces(effect) => {
                     let ends = now.plus_millis(u64::from(lease.for_ms));
                     if self.leases.insert((lease.source, lease.scope), ends).is_none() {
                         self.events.send(now, "lease", lease);
@@ -151,38 +205,36 @@ impl Enforcer {
                 "first-hostile",
                 json!({ "service": service.to_string(), "source": source, "reason": reason }),
             ),
-            Notice::IncidentOpened(incident) => {
-                if let Target::Service(service) = incident.target {
-                    let before = self.dropped.get(&service).copied().unwrap_or(0);
-                    self.awaiting_drop.insert(service, before);
-                }
-                ("incident-opened", about(incident))
-            }
+            Notice::IncidentOpened(incident) => ("incident-opened", about(incident)),
             Notice::IncidentChanged(incident) => ("incident-changed", about(incident)),
-            Notice::IncidentClosed(incident) => {
-                if let Target::Service(service) = incident.target {
-                    self.awaiting_drop.remove(&service);
-                }
-                ("incident-closed", about(incident))
-            }
+            Notice::IncidentClosed(incident) => ("incident-closed", about(incident)),
         };
-        tracing::info!("{what} {about}");
+        if let Notice::IncidentOpened(incident)
+        | Notice::IncidentChanged(incident)
+        | Notice::IncidentClosed(incident) = notice
+        {
+            self.keeper.keep(Keep::Incident(Arc::clone(incident)));
+        }
+        match notice {
+            // People were told of it; how it goes on is for programs.
+            Notice::IncidentChanged(_) => tracing::debug!("{what} {about}"),
+            _ => tracing::info!("{what} {about}"),
+        }
         self.events.send(at, what, &about);
     }
 
     fn tell(&mut self, now: Instant, report: &WallReport) {
-        for (service, counts) in &report.services {
-            let dropped = counts.marked.packets + counts.early.packets;
-            self.dropped.insert(*service, dropped);
-            if self.awaiting_drop.get(service).is_some_and(|before| dropped > *before) {
-                self.awaiting_drop.remove(service);
-                let hook = if counts.marked.packets > 0 { "DOCKER-USER" } else { "early" };
-                let about = BTreeMap::from([
-                    ("service", Value::from(service.to_string())),
-                    ("hook", Value::from(hook)),
-                    ("dropped", Value::from(dropped)),
-                ]);
-                self.events.send(now, "first-drop", &about);
+        for (service, at) in &report.dropped_first {
+            let counted = report.services.iter().find(|(known, _)| known == service);
+            let counts = counted.map(|(_, counts)| *counts).unwrap_or_default();
+            let about = json!({
+                "service": service.to_string(),
+                "hook": if counts.marked.packets > 0 { "DOCKER-USER" } else { "early" },
+                "dropped": counts.marked.packets + counts.early.packets,
+            });
+            // In observe mode the kernel notes what it would have dropped.
+            if self.modes.strongest() != Mode::Observe {
+                self.events.send(*at, "first-drop", &about);
             }
         }
         let ended: Vec<_> =
@@ -204,8 +256,11 @@ impl Enforcer {
             }
         }
         self.troubles = problems;
-        // Only this thread writes; a panic while writing cannot leave half a status.
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.wall.status(now));
+        if self.status_at.is_none_or(|at| now.millis_since(at) >= STATUS_MS) {
+            self.status_at = Some(now);
+            // Only this thread writes; a panic while writing cannot leave half a status.
+            *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.wall.status(now));
+        }
     }
 
     fn trouble(&mut self, says: &str) {

@@ -1,11 +1,9 @@
 //! One life of the agent, from the first look at the node to the last rule withdrawn.
 
-use std::collections::HashSet;
-use std::hash::BuildHasher as _;
-use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::mpsc::Receiver;
 use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -14,11 +12,12 @@ use anyhow::Context as _;
 use ftagent_api::server;
 use ftagent_api::server::Desk;
 use ftagent_api::server::Request;
+use ftagent_api::views::BlockChange;
 use ftagent_api::views::Mode;
 use ftagent_capture::Interface;
 use ftagent_capture::LiveCapture;
 use ftagent_core::Engine;
-use ftagent_core::EngineConfig;
+use ftagent_core::baseline::Learnt;
 use ftagent_core::effect::Effects;
 use ftagent_discovery::Snapshot;
 use ftagent_firewall::Wall;
@@ -35,6 +34,7 @@ use super::Part;
 use super::again;
 use super::again::Again;
 use super::again::Parting;
+use super::blocks::Blocks;
 use super::clock;
 use super::enforcer;
 use super::enforcer::Enforcer;
@@ -42,9 +42,14 @@ use super::enforcer::Order;
 use super::events::Events;
 use super::folder;
 use super::folder::Change;
+use super::keeper::Keep;
+use super::keeper::Keeper;
 use super::look;
 use super::modes::Modes;
 use super::plugins::PluginSet;
+use super::pressure::Pressure;
+use super::pressure::Reading;
+use super::quiet::Quiet;
 use super::seats::Seats;
 use super::shard::Control;
 use super::shard::Shard;
@@ -54,9 +59,14 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::exit::Failure;
 use crate::exit::Outcome;
+use crate::limits;
+use crate::prefix::Network;
+use crate::state;
 
 /// Orders and controls that may wait. The threads look at them every few milliseconds.
 const QUEUE_MAX: usize = 1_024;
+/// How long the enforcer may take to do what an operator says.
+const DONE_WITHIN: Duration = Duration::from_secs(2);
 /// How long the shard may take to report before the status goes out without it.
 const REPORT_WITHIN: Duration = Duration::from_millis(500);
 
@@ -66,11 +76,15 @@ struct Agent {
     interfaces: Vec<(Interface, String)>,
     plugins: PluginSet,
     modes: Modes,
+    blocks: Blocks,
     events: Events,
     snapshot: Arc<Snapshot>,
     controls: SyncSender<Control>,
     orders: SyncSender<Order>,
     wall: Arc<Mutex<Option<WallStatus>>>,
+    keeper: Keeper,
+    pressure: Pressure,
+    quiet: Quiet,
     started: ftagent_core::time::Instant,
 }
 
@@ -87,35 +101,68 @@ pub(super) async fn live(config: &Config, enforce: bool, without: Option<Part>) 
     let looking = look::start(config, &plugins).await?;
     let interfaces = look::interfaces(config, &looking.snapshot())?;
     let (modes, warning) = Modes::open(config, enforce);
-    if let Some(warning) = warning {
-        tracing::warn!("{warning}");
-    }
+    warn(warning);
+    let (blocks, warning) = Blocks::open(config);
+    warn(warning);
     let events = Events::new();
+    let past = state::incidents::read(&config.state_dir).unwrap_or_else(|error| {
+        tracing::warn!("the incident log cannot be read, so incidents are numbered anew: {error}");
+        state::incidents::Past::default()
+    });
+    let learnt = learnt(config, &past);
+    let (keeper, writing) = Keeper::start(config.state_dir.clone(), past, events.clone())?;
     let wall = Arc::new(Mutex::new(None));
-    let (orders, enforcer) =
-        spawn_enforcer(config, &looking.snapshot(), &interfaces, &modes, &events, &wall, without)?;
-    let (controls, shard) =
-        spawn_shard(config, &interfaces, &looking.snapshot(), &plugins, &orders, without)?;
+    let (controls, told) = sync_channel(QUEUE_MAX);
+    let (orders, enforcer) = {
+        let shared = (events.clone(), keeper.clone(), wall.clone());
+        spawn_enforcer(config, &looking.snapshot(), &interfaces, &modes, controls.clone(), shared, without)?
+    };
+    let shard =
+        spawn_shard(config, &interfaces, &looking.snapshot(), &plugins, &orders, (told, learnt), without)?;
     let agent = Agent {
         config: config.clone(),
         interfaces,
         plugins,
         modes,
+        blocks,
         events,
         snapshot: looking.snapshot(),
         controls,
         orders: orders.clone(),
         wall,
+        keeper: keeper.clone(),
+        pressure: Pressure::default(),
+        quiet: Quiet::default(),
         started,
     };
     agent.introduce();
+    agent.tell_blocks();
     let parting = agent.wait(looking, shard, &again).await;
     again::tell_service(if matches!(parting, Ok(Parting::Again)) { "RELOADING=1" } else { "STOPPING=1" });
     drain(&orders, enforcer, !matches!(parting, Ok(Parting::Withdraw)));
+    keeper.end(writing);
     match parting? {
         Parting::Withdraw | Parting::Leave => Ok(Exit::Fine),
         Parting::Again => Err(again.begin().into()),
     }
+}
+
+fn warn(warning: Option<String>) {
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// What an earlier life has learnt. Its numbers of incidents count on, also after a crash.
+fn learnt(config: &Config, past: &state::incidents::Past) -> Learnt {
+    let read = state::learnt::read::<Learnt>(&config.state_dir);
+    let mut learnt = read.unwrap_or_else(|warning| {
+        warn(Some(warning));
+        None
+    });
+    let known = past.incidents.keys().next_back().copied().unwrap_or(0);
+    let learnt_before = learnt.take().unwrap_or_default();
+    Learnt { last_incident: learnt_before.last_incident.max(known), ..learnt_before }
 }
 
 /// Opens the wall here, where a failure can still stop the start, and gives it to its thread.
@@ -124,14 +171,17 @@ fn spawn_enforcer(
     snapshot: &Snapshot,
     interfaces: &[(Interface, String)],
     modes: &Modes,
-    events: &Events,
-    status: &Arc<Mutex<Option<WallStatus>>>,
+    controls: SyncSender<Control>,
+    (events, keeper, status): (Events, Keeper, Arc<Mutex<Option<WallStatus>>>),
     without: Option<Part>,
 ) -> Result<(SyncSender<Order>, std::thread::JoinHandle<()>), Failure> {
-    let wall =
-        Wall::open(look::wall_config(config, snapshot, interfaces, modes.node(), without), clock::now())?;
+    let now = clock::now();
+    let mut wall = Wall::open(look::wall_config(config, snapshot, interfaces, modes.node(), without), now)?;
+    for refused in wall.set_lists(&config.firewall_always_block, &[], now)? {
+        tracing::warn!("{refused}");
+    }
     let (orders, received) = sync_channel(QUEUE_MAX);
-    let enforcer = Enforcer::new(wall, received, events.clone(), status.clone());
+    let enforcer = Enforcer::new(wall, (received, controls), events, keeper, status);
     let thread = std::thread::Builder::new().name("enforcer".to_owned()).spawn(|| enforcer.work())?;
     Ok((orders, thread))
 }
@@ -143,26 +193,25 @@ fn spawn_shard(
     snapshot: &Snapshot,
     plugins: &PluginSet,
     orders: &SyncSender<Order>,
+    (controls, learnt): (Receiver<Control>, Learnt),
     without: Option<Part>,
-) -> Result<(SyncSender<Control>, oneshot::Receiver<String>), Failure> {
+) -> Result<oneshot::Receiver<String>, Failure> {
     let plan = look::capture_plan(&snapshot.services, plugins);
     let watched: Vec<_> = interfaces.iter().map(|(interface, _)| interface.clone()).collect();
     let capture = LiveCapture::open(&watched, &plan, look::capture_options(config))?;
-    // Random, so that nobody can choose addresses that meet in one set of a table.
-    let config = EngineConfig { seed: RandomState::new().hash_one(0), ..EngineConfig::default() };
-    let mut engine = Engine::new(config, plugins.roster(), snapshot.services.clone());
+    let mut engine = Engine::new(look::engine_config(), plugins.roster(), snapshot.services.clone());
     ftagent_capture::prefer_large_pages(engine.tables());
+    engine.restore(learnt);
     adopt_connections(&mut engine, orders);
     let seats = if without == Some(Part::Plugin) { Seats::default() } else { Seats::new(&plugins.plugins()) };
-    let (controls, received) = sync_channel(QUEUE_MAX);
-    let shard = Shard { capture, engine, seats, controls: received, orders: orders.clone() };
+    let shard = Shard { capture, engine, seats, controls, orders: orders.clone() };
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new().name("shard".to_owned()).spawn(move || {
         let why = shard.work().map_or_else(|error| error.to_string(), |()| String::new());
         // The main task may be gone already.
         let _ = ended.send(why);
     })?;
-    Ok((controls, end))
+    Ok(end)
 }
 
 /// Players who are connected already have their lanes from the first second on.
@@ -203,6 +252,10 @@ impl Agent {
             tracing::warn!("{}", finding.says);
         }
         match self.modes.node() {
+            Mode::Limit => tracing::info!(
+                "limiting: shapes are dropped and strangers limited, no address is blocked; `ftagent mode enforce` \
+                 blocks too, `ftagent mode observe` stops dropping"
+            ),
             Mode::Observe => tracing::info!(
                 "observing: attacks are told of and counted, nothing is dropped; `ftagent mode enforce` drops, \
                  `ftagent mode enforce --try 10m` goes back unless confirmed"
@@ -228,15 +281,17 @@ impl Agent {
         let mut leave = signal(SignalKind::user_defined1())?;
         let mut reload = signal(SignalKind::hangup())?;
         let mut second = tokio::time::interval(Duration::from_secs(1));
+        let mut minute = tokio::time::interval(Duration::from_secs(limits::LEARNT_EVERY_SECONDS));
+        minute.reset();
         self.tell_services();
         again::tell_service("READY=1");
-        loop {
+        let parting = loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(Parting::Withdraw),
-                _ = interrupt.recv() => return Ok(Parting::Withdraw),
-                _ = leave.recv() => return Ok(Parting::Leave),
+                _ = terminate.recv() => break Parting::Withdraw,
+                _ = interrupt.recv() => break Parting::Withdraw,
+                _ = leave.recv() => break Parting::Leave,
                 _ = reload.recv() => match tokio::task::block_in_place(|| again.check()) {
-                    Ok(()) => return Ok(Parting::Again),
+                    Ok(()) => break Parting::Again,
                     Err(error) => self.refuse_reload(&error),
                 },
                 why = &mut shard => return Err(anyhow::anyhow!("capture ended: {}", why.unwrap_or_default()).into()),
@@ -246,15 +301,52 @@ impl Agent {
                     self.change_plugin(&change);
                     looking.reread(&self.config, &self.plugins);
                 }
-                Some(request) = asked.recv() => self.answer(request),
+                Some(request) = asked.recv() => self.answer(request).await,
                 _ = second.tick() => {
                     if self.modes.revert_if_due() {
                         self.mode_changed();
                     }
+                    self.blocks.end(state::unix_seconds());
                     let report = self.report().await;
+                    self.feel_pressure();
+                    for incident in report.iter().flat_map(|report| &report.incidents) {
+                        self.keeper.keep(Keep::Incident(incident.clone()));
+                    }
                     publish.send_replace(Arc::new(self.status(report)));
                 }
+                _ = minute.tick() => {
+                    self.control(Control::WallClock(clock::wall_micros_at_start()));
+                    self.keep_learnt().await;
+                }
             }
+        };
+        self.keep_learnt().await;
+        Ok(parting)
+    }
+
+    /// Looks at what no rule can mend, and says of each incident what to tell the provider while that is full.
+    fn feel_pressure(&mut self) {
+        let names: Vec<_> = self.interfaces.iter().map(|(interface, _)| interface.name.as_str()).collect();
+        self.pressure.observe(Reading::take(clock::now(), &names, self.config.capture_link_mbit));
+        let dev = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
+        self.quiet.observe(clock::now(), &dev, &names);
+        for incident in self.keeper.open() {
+            let Some(says) = self.pressure.beyond(&incident) else { return };
+            if incident.beyond_this_node.is_none() {
+                tracing::error!("incident {}: {says}", incident.id);
+                let about = serde_json::json!({ "incident": incident.id, "says": says });
+                self.events.send(clock::now(), "beyond-this-node", &about);
+            }
+            self.keeper.keep(Keep::Beyond(incident.id, says));
+        }
+    }
+
+    /// Has what was learnt written down.
+    async fn keep_learnt(&self) {
+        let (reply, learnt) = oneshot::channel();
+        self.control(Control::Learnt(reply));
+        if let Ok(Ok(learnt)) = tokio::time::timeout(REPORT_WITHIN, learnt).await {
+            self.keeper.keep(Keep::Learnt(learnt));
         }
     }
 
@@ -293,16 +385,10 @@ impl Agent {
         let services = self.snapshot.services.clone();
         let plan = look::capture_plan(&services, &self.plugins);
         self.control(Control::Services(services.clone(), plan));
-        let observed: HashSet<_> = services
-            .iter()
-            .filter(|service| self.modes.of(&service.server) == Mode::Observe)
-            .map(|service| service.key)
-            .collect();
-        let any_enforced = services.len() > observed.len() || self.modes.node() == Mode::Enforce;
-        let node =
-            if any_enforced { ftagent_firewall::Mode::Enforce } else { ftagent_firewall::Mode::Observe };
-        let observed = if any_enforced { observed } else { HashSet::new() };
-        if self.orders.try_send(Order::Services(services, enforcer::Modes { node, observed })).is_err() {
+        self.control(Control::FixedLimits(look::fixed_limits(&self.config, &services)));
+        let modes = services.iter().map(|service| (service.key, self.modes.of(&service.server))).collect();
+        let modes = enforcer::Modes { node: self.modes.node(), services: modes };
+        if self.orders.try_send(Order::Services(services, modes)).is_err() {
             tracing::error!("the enforcer does not keep up; it learns of the services a second later");
         }
     }
@@ -339,8 +425,16 @@ impl Agent {
         self.events.send(clock::now(), "plugin", &about);
     }
 
-    fn answer(&mut self, request: Request) {
+    async fn answer(&mut self, request: Request) {
         match request {
+            Request::Blocks { change, reply } => {
+                let changed = match &change {
+                    Some(change) => self.change_block(change).await,
+                    None => Ok(()),
+                };
+                // Whoever asked may have left.
+                let _ = reply.send(changed.map(|()| self.blocks.view()));
+            }
             Request::Mode { change, reply } => {
                 let known = |server: &String| self.snapshot.services.iter().any(|s| *s.server == **server);
                 let changed = match &change.server {
@@ -368,6 +462,36 @@ impl Agent {
         }
     }
 
+    /// Says what was remembered of networks, before the first service is protected.
+    fn tell_blocks(&self) {
+        for (network, wish) in self.blocks.wishes() {
+            if self.orders.try_send(Order::Wish(network, wish, None)).is_err() {
+                tracing::error!("the enforcer does not keep up; {network} is not ruled on as remembered");
+            }
+        }
+    }
+
+    /// Has the wall do what an operator says of a network, and remembers it if the wall took it.
+    async fn change_block(&mut self, change: &BlockChange) -> Result<(), String> {
+        let network: Network =
+            change.prefix.parse().map_err(|why| format!("`{}` is {why}", change.prefix))?;
+        let wish = self.blocks.wish(network.0, change.ruling, change.for_seconds)?;
+        let (reply, done) = oneshot::channel();
+        if self.orders.try_send(Order::Wish(network.0, wish, Some(reply))).is_err() {
+            return Err("the enforcer does not keep up; ask again".to_owned());
+        }
+        match tokio::time::timeout(DONE_WITHIN, done).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(why))) => return Err(why),
+            _ => return Err("the enforcer did not answer in time".to_owned()),
+        }
+        self.blocks.took(network.0, change.ruling, change.for_seconds);
+        let ruling = change.ruling.map_or("unblock".to_owned(), |ruling| ruling.to_string());
+        tracing::info!("{ruling} {} by hand", network.0);
+        self.events.send(clock::now(), "blocks", change);
+        Ok(())
+    }
+
     fn leases_of(&self, address: std::net::IpAddr) -> serde_json::Value {
         let wall = self.wall.lock().unwrap_or_else(PoisonError::into_inner);
         let leases = wall.iter().flat_map(|wall| &wall.leases).filter(|lease| lease.source == address);
@@ -391,11 +515,15 @@ impl Agent {
         status::view(&status::Parts {
             started: self.started,
             modes: &self.modes,
+            blocks: &self.blocks,
             interfaces: &self.interfaces,
             snapshot: &self.snapshot,
             plugins: &self.plugins,
             report: report.as_ref(),
             wall: wall.as_ref(),
+            keeper: &self.keeper,
+            pressure: &self.pressure,
+            quiet: &self.quiet,
         })
     }
 }

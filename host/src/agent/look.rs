@@ -8,8 +8,12 @@ use ftagent_api::views::ServiceView;
 use ftagent_capture::CapturePlan;
 use ftagent_capture::Interface;
 use ftagent_capture::interfaces;
+use ftagent_core::EngineConfig;
+use ftagent_core::engine::FixedLimit;
 use ftagent_core::game::Catalog;
 use ftagent_core::service::Judging;
+use ftagent_core::service::Service;
+use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Services;
 use ftagent_discovery::Containers;
 use ftagent_discovery::Discovery;
@@ -23,6 +27,8 @@ use tokio::sync::watch;
 
 use super::Part;
 use super::catalog;
+use super::clock;
+use super::modes::named;
 use super::plugins::PluginSet;
 use super::status;
 use crate::cli::Places;
@@ -115,7 +121,7 @@ pub(crate) fn look_once(places: &Places) -> Result<Vec<ServiceView>, Failure> {
     let config = config::load(places)?;
     let plugins = PluginSet::built_in(super::sandbox(&config)?)?;
     let snapshot = snapshot_once(&config, &plugins)?;
-    Ok(status::services(&snapshot.services, &|_| Mode::Observe, None))
+    Ok(status::services(&snapshot.services, &|_| Mode::Observe, None, None))
 }
 
 pub(super) fn snapshot_once(config: &Config, plugins: &PluginSet) -> Result<Snapshot, Failure> {
@@ -159,6 +165,19 @@ pub(super) fn capture_plan(services: &Services, plugins: &PluginSet) -> CaptureP
     CapturePlan { own: services.own().collect(), default_bytes: HEADER_BYTES, per_port: per_port.collect() }
 }
 
+/// The operator's own limits, for each port of the servers that have them.
+pub(super) fn fixed_limits(config: &Config, services: &Services) -> Vec<(ServiceKey, FixedLimit)> {
+    let limit = |service: &Arc<Service>| {
+        let server = named(&config.servers, &service.server)?;
+        let limit = FixedLimit {
+            packets_per_second: server.attack_packets_per_second,
+            bits_per_second: server.attack_bits_per_second,
+        };
+        (limit != FixedLimit::default()).then_some((service.key, limit))
+    };
+    services.iter().filter_map(limit).collect()
+}
+
 pub(super) fn capture_options(config: &Config) -> ftagent_capture::Options {
     let defaults = ftagent_capture::Options::default();
     let blocks = config.capture_ring_mib.saturating_mul(1 << 20) / defaults.block_bytes;
@@ -167,6 +186,16 @@ pub(super) fn capture_options(config: &Config) -> ftagent_capture::Options {
         ingress_blocks: (blocks * 2 / 3).max(1),
         egress_blocks: (blocks / 3).max(1),
         ..defaults
+    }
+}
+
+/// The engine's tables are keyed by a number that nobody outside can know.
+pub(super) fn engine_config() -> EngineConfig {
+    use std::hash::BuildHasher as _;
+    EngineConfig {
+        seed: std::hash::RandomState::new().hash_one(std::process::id()),
+        wall_clock_micros_at_start: clock::wall_micros_at_start(),
+        ..EngineConfig::default()
     }
 }
 
@@ -213,6 +242,7 @@ pub(super) fn docker_backend(snapshot: &Snapshot) -> DockerBackend {
 pub(super) fn firewall_mode(mode: Mode) -> ftagent_firewall::Mode {
     match mode {
         Mode::Observe => ftagent_firewall::Mode::Observe,
+        Mode::Limit => ftagent_firewall::Mode::Limit,
         Mode::Enforce => ftagent_firewall::Mode::Enforce,
     }
 }

@@ -2,24 +2,31 @@
 //!
 //! ```text
 //!  discovery ─► services ─┬─► shard ── effects ──► enforcer ──► kernel
-//!  plugins folder ─ seats ┘     │                     │
-//!                               └─ report   status ───┴──► socket
+//!  plugins folder ─ seats ┘    ▲│                  │ │
+//!                              │└─ report  status ─┼─┴─► socket
+//!                              └──── tallies ──────┤
+//!                                                  └─ incidents ─► keeper ─► disk
 //! ```
 //!
-//! The main task owns everything that is slow; the shard and the enforcer are plain threads that it tells things
-//! over bounded queues.
+//! The main task owns everything that is slow; the shard, the enforcer and the keeper are plain threads that it tells
+//! things over bounded queues.
 
 mod again;
+mod blocks;
 mod catalog;
 mod clock;
 mod doctor;
 mod enforcer;
 mod events;
 mod folder;
+mod incident;
+mod keeper;
 mod life;
 mod look;
 mod modes;
 pub(crate) mod plugins;
+mod pressure;
+mod quiet;
 pub(crate) mod seats;
 mod shard;
 mod status;

@@ -1,5 +1,6 @@
 //! Which mode holds, live and remembered.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ftagent_api::views::Mode;
@@ -13,32 +14,44 @@ use crate::state::Remembered;
 /// The modes of this node.
 pub(crate) struct Modes {
     remembered: Remembered,
+    /// What the configuration says of single servers; a change by hand goes before it.
+    configured: BTreeMap<String, Mode>,
+    not_remembered: Option<String>,
     state_dir: PathBuf,
 }
+
+/// Characters by which a panel shortens a server's uuid.
+const SHORT_UUID: usize = 8;
 
 impl Modes {
     /// What was remembered, else what the configuration says. The second value is a warning for the log.
     pub(crate) fn open(config: &Config, enforce: bool) -> (Self, Option<String>) {
-        let (read, mut warning) = match Remembered::read(&config.state_dir) {
+        let (read, warning) = match Remembered::read(&config.state_dir) {
             Ok(read) => (read, None),
             Err(warning) => (None, Some(warning)),
         };
-        let mut remembered = read.unwrap_or_else(|| Remembered::first(config.mode, config.servers.clone()));
+        let mut remembered = read.unwrap_or_else(|| Remembered::first(config.mode, BTreeMap::new()));
         remembered.revert_if_due();
         if enforce {
             remembered.mode = Mode::Enforce;
             remembered.reverts = None;
-            // Remembered like a mode that was changed live.
-            let written = remembered.write(&config.state_dir);
-            warning =
-                warning.or(written.err().map(|error| format!("enforcing, but not remembered: {error:#}")));
         }
-        (Self { remembered, state_dir: config.state_dir.clone() }, warning)
+        let named = config.servers.iter();
+        let configured = named.filter_map(|(name, server)| Some((name.clone(), server.mode?))).collect();
+        let state_dir = config.state_dir.clone();
+        let mut modes = Self { remembered, configured, not_remembered: None, state_dir };
+        if enforce {
+            // Remembered like a mode that was changed live.
+            modes.remember();
+        }
+        let warning = warning.or_else(|| modes.not_remembered.clone());
+        (modes, warning)
     }
 
     /// The mode of a server.
     pub(crate) fn of(&self, server: &str) -> Mode {
-        self.remembered.servers.get(server).copied().unwrap_or(self.remembered.mode)
+        let by_hand = self.remembered.servers.get(server).copied();
+        by_hand.or_else(|| named(&self.configured, server).copied()).unwrap_or(self.remembered.mode)
     }
 
     /// The node's mode.
@@ -69,34 +82,47 @@ impl Modes {
                 self.remembered.mode = mode;
             }
         }
-        self.remembered
-            .write(&self.state_dir)
-            .map_err(|error| format!("changed, but not remembered: {error:#}"))
+        self.remember();
+        Ok(())
+    }
+
+    /// What holds, holds also where the disk does not take it: until the next start.
+    fn remember(&mut self) {
+        let written = self.remembered.write(&self.state_dir);
+        self.not_remembered = written.err().map(|error| format!("the mode is not remembered: {error:#}"));
     }
 
     /// Goes back if a tried mode was not confirmed in time; says whether it did.
     pub(crate) fn revert_if_due(&mut self) -> bool {
         let reverted = self.remembered.revert_if_due();
         if reverted {
-            // Not being remembered is not worse than before: the next start finds the time long past.
-            let _ = self.remembered.write(&self.state_dir);
+            self.remember();
         }
         reverted
     }
 
     /// What people are shown.
     pub(crate) fn view(&self) -> ModeView {
+        let mut servers = self.configured.clone();
+        servers.extend(self.remembered.servers.clone());
         ModeView {
             node: self.remembered.mode,
-            servers: self.remembered.servers.clone(),
+            servers,
             reverts_in_seconds: self.remembered.reverts_in_seconds(),
+            not_remembered: self.not_remembered.clone(),
         }
     }
+}
+
+/// What is said of a server in the configuration: by its whole name, or by the beginning that panels show.
+pub(crate) fn named<'c, T>(configured: &'c BTreeMap<String, T>, server: &str) -> Option<&'c T> {
+    configured.get(server).or_else(|| configured.get(server.get(..SHORT_UUID)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ServerConfig;
 
     fn change(mode: impl Into<Option<Mode>>, server: Option<&str>, try_seconds: Option<u64>) -> ModeChange {
         ModeChange { mode: mode.into(), server: server.map(str::to_owned), try_seconds }
@@ -129,6 +155,26 @@ mod tests {
         assert_eq!(modes.of("lobby"), Mode::Observe);
         assert!(modes.change(&change(None, Some("lobby"), None)).is_err(), "it has none any more");
         assert!(modes.change(&change(None, None, None)).is_err(), "the node follows nobody");
+    }
+
+    #[test]
+    fn what_is_configured_of_a_server_holds_until_it_is_changed_by_hand() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let limit = ServerConfig { mode: Some(Mode::Limit), ..ServerConfig::default() };
+        let servers = BTreeMap::from([("11112222".to_owned(), limit)]);
+        let config = Config { state_dir: dir.path().to_path_buf(), servers, ..Config::default() };
+        let uuid = "11112222-3333-4444-8555-666677778888";
+        let (mut modes, _) = Modes::open(&config, true);
+        assert_eq!(
+            (modes.of(uuid), modes.of("other"), modes.of("1")),
+            (Mode::Limit, Mode::Enforce, Mode::Enforce)
+        );
+        modes.change(&change(Mode::Observe, Some(uuid), None)).expect("writable");
+        // Also over a restart, and whatever was remembered before the configuration was written.
+        let mut modes = Modes::open(&config, false).0;
+        assert_eq!(modes.of(uuid), Mode::Observe);
+        modes.change(&change(None, Some(uuid), None)).expect("writable");
+        assert_eq!(modes.of(uuid), Mode::Limit);
     }
 
     #[test]

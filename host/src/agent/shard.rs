@@ -20,8 +20,14 @@ use ftagent_core::Explanation;
 use ftagent_core::Report;
 use ftagent_core::Roster;
 use ftagent_core::Run;
+use ftagent_core::baseline::Learnt;
 use ftagent_core::effect::Effects;
+use ftagent_core::engine::FixedLimit;
+use ftagent_core::incident::Incident;
+use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Services;
+use ftagent_core::tally::Tallies;
+use ftagent_core::time::Instant;
 use ftagent_sandbox::Health;
 use ftagent_sandbox::Seat;
 use tokio::sync::oneshot;
@@ -42,6 +48,14 @@ pub(crate) enum Control {
     Services(Arc<Services>, CapturePlan),
     /// A plugin changed or came.
     Plugin { at: usize, roster: Arc<Roster>, seat: Option<Seat> },
+    /// What the kernel had counted then.
+    Tallies(Instant, Tallies),
+    /// The wall clock may have been set: what it says at the start of ours, in microseconds.
+    WallClock(i64),
+    /// The operator's own limits.
+    FixedLimits(Vec<(ServiceKey, FixedLimit)>),
+    /// Somebody wants to keep what was learnt.
+    Learnt(oneshot::Sender<Learnt>),
     /// Somebody wants to know how things are.
     Report(oneshot::Sender<ShardReport>),
     /// Somebody wants to know everything of one address.
@@ -51,6 +65,8 @@ pub(crate) enum Control {
 /// How things are at this shard.
 pub(crate) struct ShardReport {
     pub(crate) engine: Report,
+    /// The incidents that are open.
+    pub(crate) incidents: Vec<Arc<Incident>>,
     pub(crate) losses: Losses,
     pub(crate) health: Vec<Option<Health>>,
     /// Name of each interface and whether it is watched at the moment.
@@ -77,7 +93,7 @@ impl Shard {
         loop {
             loop {
                 match self.controls.try_recv() {
-                    Ok(control) => self.obey(control, effects_lost)?,
+                    Ok(control) => self.obey(control, effects_lost, &mut effects)?,
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return Ok(()),
                 }
@@ -99,8 +115,20 @@ impl Shard {
         }
     }
 
-    fn obey(&mut self, control: Control, effects_lost: u64) -> Result<(), ftagent_capture::CaptureError> {
+    fn obey(
+        &mut self,
+        control: Control,
+        effects_lost: u64,
+        effects: &mut Effects,
+    ) -> Result<(), ftagent_capture::CaptureError> {
         match control {
+            Control::Tallies(at, counted) => self.engine.tallies(at, &counted, effects),
+            Control::WallClock(micros_at_start) => self.engine.set_wall_clock(micros_at_start),
+            Control::FixedLimits(limits) => self.engine.set_fixed_limits(limits),
+            Control::Learnt(reply) => {
+                // Whoever asked may have left.
+                let _ = reply.send(self.engine.learnt());
+            }
             Control::Services(services, plan) => {
                 self.engine.set_services(services);
                 self.capture.set_plan(&plan)?;
@@ -112,6 +140,7 @@ impl Shard {
             Control::Report(reply) => {
                 let report = ShardReport {
                     engine: self.engine.report(),
+                    incidents: self.engine.incidents(),
                     losses: self.capture.losses(),
                     health: self.seats.health(),
                     interfaces: self.capture.interfaces().map(|(seen, on)| (seen.name.clone(), on)).collect(),

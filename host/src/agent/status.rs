@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use ftagent_api::views::InterfaceView;
+use ftagent_api::views::MeasureView;
 use ftagent_api::views::Mode;
 use ftagent_api::views::ServiceView;
 use ftagent_api::views::Status;
+use ftagent_api::views::TallyView;
 use ftagent_capture::Interface;
 use ftagent_core::Explanation;
 use ftagent_core::Report;
+use ftagent_core::effect::Scope;
 use ftagent_core::service::Judging;
 use ftagent_core::service::Path;
 use ftagent_core::service::Service;
@@ -20,20 +23,28 @@ use ftagent_firewall::WallStatus;
 use serde_json::Value;
 use serde_json::json;
 
+use super::blocks::Blocks;
 use super::clock;
+use super::keeper::Keeper;
 use super::modes::Modes;
 use super::plugins::PluginSet;
+use super::pressure::Pressure;
+use super::quiet::Quiet;
 use super::shard::ShardReport;
 
 /// What a status is made of.
 pub(super) struct Parts<'p> {
     pub(super) started: Instant,
     pub(super) modes: &'p Modes,
+    pub(super) blocks: &'p Blocks,
     pub(super) interfaces: &'p [(Interface, String)],
     pub(super) snapshot: &'p Snapshot,
     pub(super) plugins: &'p PluginSet,
     pub(super) report: Option<&'p ShardReport>,
     pub(super) wall: Option<&'p WallStatus>,
+    pub(super) keeper: &'p Keeper,
+    pub(super) pressure: &'p Pressure,
+    pub(super) quiet: &'p Quiet,
 }
 
 /// The agent at this moment.
@@ -46,6 +57,7 @@ pub(super) fn view(parts: &Parts<'_>) -> Status {
         schema: ftagent_api::SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
+        at_ms: clock::millis(clock::now()),
         uptime_seconds: clock::now().millis_since(parts.started) / 1_000,
         mode: parts.modes.view(),
         capture: "af-packet".to_owned(),
@@ -60,7 +72,9 @@ pub(super) fn view(parts: &Parts<'_>) -> Status {
         reasons: report.map_or_else(BTreeMap::new, |report| {
             report.reasons.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
         }),
-        services: services(&parts.snapshot.services, &|server| parts.modes.of(server), report),
+        services: services(&parts.snapshot.services, &|server| parts.modes.of(server), report, parts.wall),
+        incidents: parts.keeper.open(),
+        node: parts.pressure.view(),
         problems: problems(parts, &plugins),
         plugins,
         firewall: parts.wall.map_or(Value::Null, |wall| json!(wall)),
@@ -72,6 +86,7 @@ pub(super) fn services(
     services: &Services,
     mode_of: &dyn Fn(&str) -> Mode,
     report: Option<&Report>,
+    wall: Option<&WallStatus>,
 ) -> Vec<ServiceView> {
     let found = |service: &Service| {
         let reports = report?.services.iter();
@@ -105,9 +120,52 @@ pub(super) fn services(
             unknown: counts.unknown,
             under_attack: report.is_some_and(|report| report.attack.is_some()),
             players: report.map_or(0, |report| u64::from(report.settled)),
+            kernel: wall.map_or_else(TallyView::default, |wall| tally(wall, service)),
+            measures: wall.map_or_else(Vec::new, |wall| measures(wall, service)),
         }
     };
     services.iter().map(|service| view(service)).collect()
+}
+
+fn tally(wall: &WallStatus, service: &Service) -> TallyView {
+    let counted = wall.services.iter().find(|counted| counted.service == service.key);
+    counted.map_or_else(TallyView::default, |counted| {
+        let counts = &counted.counts;
+        TallyView {
+            seen_packets: counts.seen.packets,
+            seen_bytes: counts.seen.bytes,
+            lane_packets: counts.lane.packets,
+            lease_packets: counts.by_lease.packets,
+            shape_packets: counts.by_shape.packets,
+            second_try_packets: counts.by_second_try.packets,
+            bucket_packets: counts.by_bucket.packets,
+            crowd_packets: counts.by_crowd.packets,
+            docker_user_packets: counts.marked.packets,
+            early_packets: counts.early.packets,
+        }
+    })
+}
+
+fn measures(wall: &WallStatus, service: &Service) -> Vec<MeasureView> {
+    let here = wall.measures.iter().filter(|measure| measure.service == service.key);
+    let view = |measure: &ftagent_firewall::MeasureStatus| MeasureView {
+        measure: measure.what.to_owned(),
+        packets_per_second: measure.packets_per_second,
+        reason: measure.reason.clone(),
+        seconds_left: measure.seconds_left,
+    };
+    let mut measures: Vec<_> = here.map(view).collect();
+    let leases = |lease: &&ftagent_firewall::LeaseStatus| matches!(lease.scope, Scope::Service(at) if at == service.key);
+    let leases: Vec<_> = wall.leases.iter().filter(leases).collect();
+    if let Some(longest) = leases.iter().max_by_key(|lease| lease.seconds_left) {
+        measures.push(MeasureView {
+            measure: format!("{} blocked sources", leases.len()),
+            packets_per_second: None,
+            reason: longest.reason.clone(),
+            seconds_left: longest.seconds_left,
+        });
+    }
+    measures
 }
 
 /// Everything known of one address.
@@ -215,6 +273,10 @@ fn problems(parts: &Parts<'_>, plugins: &[ftagent_api::views::PluginView]) -> Ve
             format!("{} (mend: {})", wall.says, wall.mend)
         });
     }
+    problems.extend(parts.keeper.problems());
+    problems.extend(parts.quiet.problem().map(str::to_owned));
+    problems.extend(parts.blocks.problem().map(str::to_owned));
+    problems.extend(parts.pressure.full().into_iter().map(str::to_owned));
     let down = parts.report.iter().flat_map(|report| &report.interfaces).filter(|(_, watched)| !watched);
     problems.extend(down.map(|(name, _)| format!("interface {name} cannot be watched at the moment")));
     problems

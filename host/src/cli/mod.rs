@@ -1,10 +1,12 @@
 //! The command line: one definition here, one file a command. Help, completions and the man page come from the
 //! same definitions.
 
+mod block;
 mod config;
 pub(crate) mod doctor;
 mod events;
 mod explain;
+mod incidents;
 mod mode;
 mod off;
 mod plugins;
@@ -14,14 +16,18 @@ mod replay;
 mod run;
 mod services;
 mod status;
+mod watch;
 
 use std::path::PathBuf;
 
 use clap::Parser;
 use clap::Subcommand;
+use ftagent_api::views::Ruling;
 
 use crate::exit;
 use crate::exit::Outcome;
+
+pub(crate) use incidents::vector as shown_vector;
 
 /// An open DDoS agent for game hosts: sandboxed plugins judge what traffic is, the kernel drops what no player
 /// sends, and players keep playing.
@@ -64,14 +70,26 @@ enum Command {
     Services(print::JsonFlag),
     /// Show what the running agent sees and does
     Status(print::JsonFlag),
+    /// Watch the running agent, once a second; `q` quits
+    Watch(watch::Args),
     /// Print what happens as it happens, one JSON object a line
     Events(events::Args),
+    /// List the attacks of the past and present, or show everything known of one
+    Incidents(incidents::Args),
     /// Show everything known of one address and why
     Explain(explain::Args),
     /// Check that protection really works on this node, and say what to mend
     Doctor(print::JsonFlag),
     /// Change between observing and enforcing, live
     Mode(mode::Args),
+    /// Block a network by hand; remembered
+    Block(block::Args),
+    /// Never drop or limit what comes from a network; remembered
+    Allow(block::Args),
+    /// Take back what was blocked or allowed by hand
+    Unblock(block::Unblock),
+    /// List what is blocked and allowed by hand and in the configuration
+    Blocks(print::JsonFlag),
     /// Take everything out of the kernel and stay off, also after a reboot
     Off,
     /// Allow ftagent to run again after `off`
@@ -99,10 +117,16 @@ pub(crate) fn run() -> Outcome {
         Command::Replay(args) => replay::run(&places, &args),
         Command::Services(json) => services::run(&places, json),
         Command::Status(json) => status::run(&places, json),
+        Command::Watch(args) => watch::run(&places, &args),
         Command::Events(args) => events::run(&places, &args),
+        Command::Incidents(args) => incidents::run(&places, &args),
         Command::Explain(args) => explain::run(&places, &args),
         Command::Doctor(json) => doctor::run(&places, json),
         Command::Mode(args) => mode::run(&places, &args),
+        Command::Block(args) => block::rule(&places, &args, Ruling::Block),
+        Command::Allow(args) => block::rule(&places, &args, Ruling::Allow),
+        Command::Unblock(args) => block::unblock(&places, &args),
+        Command::Blocks(json) => block::list(&places, json),
         Command::Off => off::off(&places),
         Command::On => off::on(&places),
         Command::Plugins(command) => plugins::run(&places, &command),

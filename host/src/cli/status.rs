@@ -1,6 +1,7 @@
 //! `ftagent status`.
 
 use ftagent_api::client::Client;
+use ftagent_api::views::IncidentView;
 use ftagent_api::views::Status;
 
 use super::Places;
@@ -51,8 +52,10 @@ fn shown(status: &Status) -> String {
     for interface in &status.interfaces {
         text += &format!("watching {} ({}) with {}\n", interface.name, interface.because, status.capture);
     }
+    text += &super::watch::node_line(status);
     text.push('\n');
     text += &super::services::shown(&status.services);
+    status.incidents.iter().for_each(|incident| text += &attack(status, incident));
     text += &format!("\npackets   {}\n", flat(&status.packets));
     if !status.reasons.is_empty() {
         text += "reasons\n";
@@ -69,6 +72,32 @@ fn shown(status: &Status) -> String {
         text.push('\n');
     }
     text
+}
+
+/// What goes on, what is done about it and for how long.
+fn attack(status: &Status, incident: &IncidentView) -> String {
+    let mut text = format!(
+        "\nattack {} on {} ({}): {}\n  {} for {}, at most {} packets/s, {} dropped\n",
+        incident.id,
+        incident.target,
+        incident.server,
+        incident.says,
+        super::shown_vector(incident),
+        print::lasted(incident.lasted_ms),
+        print::count(incident.peak_packets_per_second),
+        print::count(incident.dropped_packets()),
+    );
+    let services = status.services.iter().filter(|service| super::watch::place(service) == incident.target);
+    for measure in services.flat_map(|service| &service.measures) {
+        text += &format!("  {}\n", super::watch::measure_clause(measure));
+    }
+    for because in incident.measures.iter().filter(|m| m.until_unix_ms.is_none()).flat_map(|m| &m.because) {
+        text += &format!("  {because}\n");
+    }
+    if let Some(says) = &incident.beyond_this_node {
+        text += &format!("  {says}\n");
+    }
+    text + &format!("  `ftagent incidents show {}` has everything\n", incident.id)
 }
 
 /// One line of `name value` pairs; nested values stay in `--json`.

@@ -64,10 +64,25 @@ pub(crate) struct Config {
     pub(crate) firewall_early_per_node: u32,
     /// Networks that are never blocked.
     pub(crate) firewall_never_block: Vec<IpNet>,
+    /// Networks of which nothing comes in.
+    pub(crate) firewall_always_block: Vec<IpNet>,
+    /// What the link carries, in Mbit/s; 0 for what the card says.
+    pub(crate) capture_link_mbit: u32,
     /// Services that Docker does not tell of.
     pub(crate) services: Vec<StaticService>,
-    /// Servers with a mode of their own.
-    pub(crate) servers: BTreeMap<String, Mode>,
+    /// Servers with settings of their own, by their whole name or the first eight characters of their uuid.
+    pub(crate) servers: BTreeMap<String, ServerConfig>,
+}
+
+/// What the operator wrote of one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServerConfig {
+    /// A mode of its own.
+    pub(crate) mode: Option<Mode>,
+    /// From so many packets a second at one of its ports on it is an attack, whatever was learnt.
+    pub(crate) attack_packets_per_second: Option<u32>,
+    /// The same in bits a second.
+    pub(crate) attack_bits_per_second: Option<u64>,
 }
 
 /// A service that the operator wrote down.
@@ -103,6 +118,8 @@ impl Default for Config {
             firewall_early_per_service: 20_000,
             firewall_early_per_node: 50_000,
             firewall_never_block: Vec::new(),
+            firewall_always_block: Vec::new(),
+            capture_link_mbit: 0,
             services: Vec::new(),
             servers: BTreeMap::new(),
         }

@@ -26,12 +26,15 @@ pub(crate) fn shown(config: &Config) -> String {
         config.capture_packets_per_second
     ));
     line(format!("ring-mib = {}  # memory of each capture ring", config.capture_ring_mib));
+    line(format!("link-mbit = {}  # what the link carries; 0: as the card says", config.capture_link_mbit));
     line("\n[firewall]".to_owned());
     line(format!("mark-bit = {}", config.firewall_mark_bit));
     line(format!("early-per-service = {}  # drops a second", config.firewall_early_per_service));
     line(format!("early-per-node = {}  # drops a second", config.firewall_early_per_node));
     let never: Vec<_> = config.firewall_never_block.iter().map(ToString::to_string).collect();
-    line(format!("never-block = {never:?}"));
+    line(format!("never-block = {never:?}  # these are never dropped or limited"));
+    let always: Vec<_> = config.firewall_always_block.iter().map(ToString::to_string).collect();
+    line(format!("always-block = {always:?}  # nothing of these comes in"));
     for service in &config.services {
         line("\n[[services]]".to_owned());
         if let Some(address) = service.address {
@@ -48,8 +51,17 @@ pub(crate) fn shown(config: &Config) -> String {
         }
         line(format!("flags = {:?}", service.flags));
     }
-    for (server, mode) in &config.servers {
-        line(format!("\n[servers.{server:?}]\nmode = {:?}", mode.to_string()));
+    for (name, server) in &config.servers {
+        line(format!("\n[servers.{name:?}]"));
+        if let Some(mode) = server.mode {
+            line(format!("mode = {:?}", mode.to_string()));
+        }
+        if let Some(limit) = server.attack_packets_per_second {
+            line(format!("attack-packets-per-second = {limit}  # at one of its ports"));
+        }
+        if let Some(limit) = server.attack_bits_per_second {
+            line(format!("attack-bits-per-second = {limit}"));
+        }
     }
     text
 }

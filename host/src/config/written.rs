@@ -7,14 +7,19 @@ use ftagent_api::views::Mode;
 use ftagent_core::game::Finding;
 use ftagent_core::service::Role;
 use ftagent_core::service::Transport;
+use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::Config;
+use super::ServerConfig;
 use super::StaticService;
 use super::reader::Findings;
 use super::reader::Table;
+use crate::prefix;
+use crate::prefix::Network;
 
-const MODES: &[(&str, Mode)] = &[("observe", Mode::Observe), ("enforce", Mode::Enforce)];
+const MODES: &[(&str, Mode)] =
+    &[("observe", Mode::Observe), ("limit", Mode::Limit), ("enforce", Mode::Enforce)];
 const TRANSPORTS: &[(&str, Transport)] = &[("tcp", Transport::Tcp), ("udp", Transport::Udp)];
 const ROLES: &[(&str, Role)] = &[
     ("game", Role::Game),
@@ -60,13 +65,19 @@ fn top(mut table: Table<'_, '_>, findings: &Findings<'_>) -> Config {
     if let Some(mut capture) = table.table("capture") {
         set!(config.capture_packets_per_second, capture.number("packets-per-second", 1_000..=10_000_000));
         set!(config.capture_ring_mib, capture.number("ring-mib", 1..=1_024));
+        set!(config.capture_link_mbit, capture.number("link-mbit", 0..=10_000_000));
         capture.finish();
     }
     if let Some(mut firewall) = table.table("firewall") {
         set!(config.firewall_mark_bit, firewall.number("mark-bit", 0..=31));
         set!(config.firewall_early_per_service, firewall.number("early-per-service", 100..=100_000_000));
         set!(config.firewall_early_per_node, firewall.number("early-per-node", 100..=100_000_000));
-        set!(config.firewall_never_block, firewall.list("never-block", "a network such as 192.0.2.0/24"));
+        set!(config.firewall_never_block, networks(&mut firewall, "never-block"));
+        let always = firewall.value("always-block").map(toml::Spanned::span);
+        set!(config.firewall_always_block, networks(&mut firewall, "always-block"));
+        if let Some(at) = always {
+            refuse_blocks(&config, &at, findings);
+        }
         firewall.finish();
     }
     config.services = services(&mut table, findings);
@@ -105,15 +116,37 @@ fn service(at: &Range<usize>, entry: &mut Table<'_, '_>, findings: &Findings<'_>
     Some(StaticService { address, port: port?, transport: transport?, game: game?, role, server, flags })
 }
 
-fn servers(table: &mut Table<'_, '_>) -> BTreeMap<String, Mode> {
-    let mut modes = BTreeMap::new();
+fn servers(table: &mut Table<'_, '_>) -> BTreeMap<String, ServerConfig> {
+    let mut servers = BTreeMap::new();
     for (name, mut entry) in table.named_tables("servers") {
-        if let Some(mode) = entry.choice("mode", MODES) {
-            modes.insert(name, mode);
-        }
+        let server = ServerConfig {
+            mode: entry.choice("mode", MODES),
+            attack_packets_per_second: entry.number("attack-packets-per-second", 1..=1_000_000_000),
+            attack_bits_per_second: entry.number("attack-bits-per-second", 1..=10_000_000_000_000),
+        };
+        servers.insert(name, server);
         entry.finish();
     }
-    modes
+    servers
+}
+
+/// Networks, or single addresses, which stand for themselves.
+fn networks(table: &mut Table<'_, '_>, key: &'static str) -> Option<Vec<IpNet>> {
+    let read: Vec<Network> = table.list(key, "a network such as 192.0.2.0/24")?;
+    Some(read.into_iter().map(|network| network.0).collect())
+}
+
+/// What can never be blocked is a mistake in the file, not a surprise later.
+fn refuse_blocks(config: &Config, at: &Range<usize>, findings: &Findings<'_>) {
+    for network in &config.firewall_always_block {
+        if let Err(why) = prefix::may_be_blocked(*network) {
+            findings.add(at.clone(), format!("{network} cannot be blocked: {why}"), None);
+        }
+        let guarded = config.firewall_never_block.iter().find(|never| prefix::overlap(never, network));
+        if let Some(never) = guarded {
+            findings.add(at.clone(), format!("{network} is also in `never-block`, as {never}"), None);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -136,15 +169,17 @@ mod tests {
         let (config, findings) = parse(
             "config.toml",
             "mode = 'enforce'\ninterfaces = ['eth0']\n[capture]\nring-mib = 8\n[firewall]\nmark-bit = 7\n\
-             never-block = ['192.0.2.0/24']\n[[services]]\naddress = '203.0.113.10'\nport = 25565\nprotocol = 'tcp'\n\
-             game = 'minecraft-java'\n[servers.lobby]\nmode = 'observe'\n",
+             never-block = ['192.0.2.0/24']\nalways-block = ['198.51.100.7', '2001:db8::/32']\n[[services]]\naddress = '203.0.113.10'\nport = 25565\nprotocol = 'tcp'\n\
+             game = 'minecraft-java'\n[servers.lobby]\nmode = 'limit'\nattack-packets-per-second = 9\n",
         );
         assert_eq!(findings, []);
         assert_eq!(config.mode, Mode::Enforce);
         assert_eq!(config.capture_ring_mib, 8);
         assert_eq!(config.firewall_mark_bit, 7);
         assert_eq!(config.services.len(), 1);
-        assert_eq!(config.servers["lobby"], Mode::Observe);
+        assert_eq!(config.firewall_always_block.len(), 2);
+        assert_eq!(config.servers["lobby"].mode, Some(Mode::Limit));
+        assert_eq!(config.servers["lobby"].attack_packets_per_second, Some(9));
     }
 
     #[test]
@@ -158,6 +193,19 @@ mod tests {
                 "this service has no `game`",
                 "`port` is a whole number from 1 to 65535",
                 "`protocol` is one of `tcp`, `udp`",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_blocked_is_a_mistake() {
+        check(
+            "[firewall]\nnever-block = ['198.51.100.0/25']\nalways-block = ['198.51.100.0/24', '10.0.0.0/8', 'x', '1.2.3.4/33']\n",
+            &[
+                "198.51.100.0/24 is also in `never-block`, as 198.51.100.0/25",
+                "10.0.0.0/8 cannot be blocked: it is private (RFC 1918)",
+                "this is not a network such as 192.0.2.0/24",
+                "this is not a network such as 192.0.2.0/24",
             ],
         );
     }

@@ -76,7 +76,7 @@ pub struct Report {
     pub packets: Counts,
     /// Malformed packets by label.
     pub malformed: BTreeMap<&'static str, u64>,
-    /// Hostile packets by plain reason name.
+    /// Hostile packets by `plugin/reason` or `host/reason`.
     pub reasons: BTreeMap<Arc<str>, u64>,
     /// Everything lost, by label.
     pub losses: BTreeMap<&'static str, u64>,
@@ -111,13 +111,15 @@ impl Engine {
 
     fn reasons(&self) -> BTreeMap<Arc<str>, u64> {
         let mut reasons = self.ledger.earlier_reasons.clone();
-        for ((_, manifest), counts) in self.roster.iter().zip(&self.ledger.plugin_reasons) {
-            for (reason, count) in manifest.reasons.iter().zip(counts.iter().skip(1)) {
-                *reasons.entry(Arc::clone(&reason.name)).or_default() += count;
+        for ((plugin, _), counts) in self.roster.iter().zip(&self.ledger.plugin_reasons) {
+            for (reason, count) in (1..).zip(counts.iter().skip(1)) {
+                let Some(name) = self.roster.reason_name(plugin, reason) else { continue };
+                *reasons.entry(Arc::clone(name)).or_default() += count;
             }
         }
         for reason in HostReason::ALL {
-            *reasons.entry(reason.name().into()).or_default() += self.ledger.host_reasons[reason as usize];
+            *reasons.entry(reason.full_name().into()).or_default() +=
+                self.ledger.host_reasons[reason as usize];
         }
         reasons.retain(|_, count| *count > 0);
         reasons

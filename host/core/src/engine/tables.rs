@@ -112,9 +112,10 @@ impl Engine {
 
     fn keep_reason_counts(&mut self) {
         let counts = std::mem::take(&mut self.ledger.plugin_reasons);
-        for (counts, (_, manifest)) in counts.iter().zip(self.roster.iter()) {
-            for (count, reason) in counts.iter().skip(1).zip(&manifest.reasons) {
-                *self.ledger.earlier_reasons.entry(Arc::clone(&reason.name)).or_default() += count;
+        for (counts, (plugin, _)) in counts.iter().zip(self.roster.iter()) {
+            for (count, reason) in counts.iter().skip(1).zip(1..) {
+                let Some(name) = self.roster.reason_name(plugin, reason) else { continue };
+                *self.ledger.earlier_reasons.entry(Arc::clone(name)).or_default() += count;
             }
         }
     }

@@ -1,3 +1,5 @@
+//! What is asked for and what becomes of it, effect by effect.
+
 use ftagent_core::effect::BucketLimit;
 use ftagent_core::effect::CrowdLimit;
 use ftagent_core::effect::Effect;

@@ -1,15 +1,15 @@
-//! What the agent remembers over a restart: modes. Written as MessagePack, replaced atomically.
+//! Which modes hold, remembered as MessagePack.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
-use anyhow::Context as _;
 use ftagent_api::views::Mode;
 use serde::Deserialize;
 use serde::Serialize;
+
+use super::file;
+use super::unix_seconds;
 
 /// Version of the file's form; another version is not read.
 const VERSION: u32 = 1;
@@ -52,38 +52,19 @@ impl Remembered {
 
     /// Reads what was remembered. A file that cannot be read is a warning and a fresh start, never a failure.
     pub(crate) fn read(state_dir: &Path) -> Result<Option<Self>, String> {
-        let file = path(state_dir);
-        let bytes = match std::fs::read(&file) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(format!("failed to read {}: {error}", file.display())),
-        };
+        let path = path(state_dir);
+        let Some(bytes) = file::read(&path)? else { return Ok(None) };
         match rmp_serde::from_slice::<Self>(&bytes) {
             Ok(read) if read.version == VERSION => Ok(Some(read)),
-            Ok(read) => Err(format!(
-                "{} has version {}, not {VERSION}; starting afresh",
-                file.display(),
-                read.version
-            )),
-            Err(error) => Err(format!("{} is damaged ({error}); starting afresh", file.display())),
+            Ok(read) => Err(file::set_aside(&path, &format!("has version {}, not {VERSION}", read.version))),
+            Err(error) => Err(file::set_aside(&path, &format!("is damaged ({error})"))),
         }
     }
 
     /// Writes it, whole or not at all.
     pub(crate) fn write(&self, state_dir: &Path) -> anyhow::Result<()> {
-        let file = path(state_dir);
-        let new = file.with_extension("new");
-        std::fs::create_dir_all(state_dir)
-            .with_context(|| format!("failed to make {}", state_dir.display()))?;
-        std::fs::write(&new, rmp_serde::to_vec_named(self)?)
-            .with_context(|| format!("failed to write {}", new.display()))?;
-        std::fs::rename(&new, &file).with_context(|| format!("failed to replace {}", file.display()))
+        file::replace(&path(state_dir), &rmp_serde::to_vec_named(self)?)
     }
-}
-
-/// Seconds since 1970, now.
-pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn path(state_dir: &Path) -> PathBuf {
