@@ -165,6 +165,18 @@ pub(super) fn capture_plan(services: &Services, plugins: &PluginSet) -> CaptureP
     CapturePlan { own: services.own().collect(), default_bytes: HEADER_BYTES, per_port: per_port.collect() }
 }
 
+/// The services with what the operator allows of each.
+pub(super) fn services_as_configured(config: &Config, services: &Arc<Services>) -> Arc<Services> {
+    let allows = |service: &&Arc<Service>| {
+        named(&config.servers, &service.server).is_some_and(|server| server.syn_proxy)
+    };
+    let proxied: Vec<_> = services.iter().filter(allows).map(|service| service.key).collect();
+    match proxied.is_empty() {
+        true => services.clone(),
+        false => Arc::new(Services::clone(services).with_syn_proxy(proxied)),
+    }
+}
+
 /// The operator's own limits, for each port of the servers that have them.
 pub(super) fn fixed_limits(config: &Config, services: &Services) -> Vec<(ServiceKey, FixedLimit)> {
     let limit = |service: &Arc<Service>| {

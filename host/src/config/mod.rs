@@ -83,6 +83,8 @@ pub(crate) struct ServerConfig {
     pub(crate) attack_packets_per_second: Option<u32>,
     /// The same in bits a second.
     pub(crate) attack_bits_per_second: Option<u64>,
+    /// The kernel may answer SYNs for this server when nothing weaker helps.
+    pub(crate) syn_proxy: bool,
 }
 
 /// A service that the operator wrote down.

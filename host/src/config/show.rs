@@ -62,6 +62,7 @@ pub(crate) fn shown(config: &Config) -> String {
         if let Some(limit) = server.attack_bits_per_second {
             line(format!("attack-bits-per-second = {limit}"));
         }
+        line(format!("syn-proxy = {}  # whether the kernel may answer SYNs for it", server.syn_proxy));
     }
     text
 }
@@ -70,6 +71,27 @@ pub(crate) fn shown(config: &Config) -> String {
 mod tests {
     use super::super::written;
     use super::*;
+
+    #[test]
+    fn c07_whatever_is_set_is_shown_and_read_back() {
+        let text = "mode = 'limit'\ninterfaces = ['eth7']\ndocker-socket = '/d'\nall-containers = true\n\
+                    runtime-dir = '/r'\nstate-dir = '/s'\nplugins-dir = '/p'\ngames-dir = '/g'\n[capture]\n\
+                    packets-per-second = 5000\nring-mib = 7\nlink-mbit = 900\n[firewall]\nmark-bit = 3\n\
+                    early-per-service = 300\nearly-per-node = 400\nnever-block = ['192.0.2.0/24']\n\
+                    always-block = ['198.51.100.0/24']\n[servers.a]\nmode = 'observe'\n\
+                    attack-packets-per-second = 5\nattack-bits-per-second = 6\nsyn-proxy = true\n";
+        let (config, findings) = written::parse("config.toml", text);
+        assert_eq!(findings, []);
+        let (read, findings) = written::parse("config.toml", &shown(&config));
+        assert_eq!(findings, []);
+        assert_eq!(read, config);
+        // Each setting that is shown was set to something else than its default.
+        let defaults = shown(&Config::default());
+        let set = shown(&config);
+        let same: Vec<_> =
+            defaults.lines().filter(|line| line.contains(" = ") && set.contains(line)).collect();
+        assert_eq!(same, Vec::<&str>::new());
+    }
 
     #[test]
     fn what_is_shown_can_be_read_back() {

@@ -123,6 +123,7 @@ fn servers(table: &mut Table<'_, '_>) -> BTreeMap<String, ServerConfig> {
             mode: entry.choice("mode", MODES),
             attack_packets_per_second: entry.number("attack-packets-per-second", 1..=1_000_000_000),
             attack_bits_per_second: entry.number("attack-bits-per-second", 1..=10_000_000_000_000),
+            syn_proxy: entry.flag("syn-proxy").unwrap_or(false),
         };
         servers.insert(name, server);
         entry.finish();
@@ -170,7 +171,7 @@ mod tests {
             "config.toml",
             "mode = 'enforce'\ninterfaces = ['eth0']\n[capture]\nring-mib = 8\n[firewall]\nmark-bit = 7\n\
              never-block = ['192.0.2.0/24']\nalways-block = ['198.51.100.7', '2001:db8::/32']\n[[services]]\naddress = '203.0.113.10'\nport = 25565\nprotocol = 'tcp'\n\
-             game = 'minecraft-java'\n[servers.lobby]\nmode = 'limit'\nattack-packets-per-second = 9\n",
+             game = 'minecraft-java'\n[servers.lobby]\nmode = 'limit'\nattack-packets-per-second = 9\nsyn-proxy = true\n",
         );
         assert_eq!(findings, []);
         assert_eq!(config.mode, Mode::Enforce);
@@ -180,6 +181,7 @@ mod tests {
         assert_eq!(config.firewall_always_block.len(), 2);
         assert_eq!(config.servers["lobby"].mode, Some(Mode::Limit));
         assert_eq!(config.servers["lobby"].attack_packets_per_second, Some(9));
+        assert!(config.servers["lobby"].syn_proxy);
     }
 
     #[test]
