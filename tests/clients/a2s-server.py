@@ -1,5 +1,8 @@
 """Answers Source queries with challenges, as game servers do. The client that asks is the foreign program here.
 
+It also lets players in (getchallenge, connect with the challenge) and plays with them: numbered datagrams, ten a
+second unasked and one for each that came.
+
 Facts: INFO (0x54), PLAYER (0x55) and RULES (0x56) without a right challenge are answered with 0x41 and four bytes.
 """
 
@@ -7,7 +10,9 @@ import hashlib
 import json
 import os
 import socket
+import select
 import struct
+import time
 
 PREFIX = b"\xff\xff\xff\xff"
 INFO = b"T" + b"Source Engine Query\0"
@@ -40,18 +45,57 @@ def answer(packet, address):
     for kind, reply in ((b"U", players), (b"V", rules)):
         if body[:1] == kind:
             return reply() if body[1:] == right else PREFIX + b"A" + right
+    if body[:1] == b"q":
+        return PREFIX + b"A" + right + bytes(8)
+    if body[:1] == b"k" and body[9:13] == right:
+        PLAYERS[address] = time.monotonic()
+        return PREFIX + b"B" + bytes(9)
     return None
 
 
+# Who plays, and when he was last heard.
+PLAYERS = {}
+PLAYERS_MAX = 500
+SILENT_S = 10.0
+
+
+def play(packet, address):
+    """A numbered datagram of somebody who plays."""
+    if address not in PLAYERS or len(packet) < 16:
+        return None
+    PLAYERS[address] = time.monotonic()
+    return packet[:4] + packet[:4] + bytes(40)
+
+
+def tick(server):
+    now = time.monotonic()
+    for address, heard in list(PLAYERS.items()):
+        if now > heard + SILENT_S or len(PLAYERS) > PLAYERS_MAX:
+            del PLAYERS[address]
+            continue
+        server.sendto(struct.pack("<II", int(now * 10) & 0x7FFFFFFF, 0) + bytes(72), address)
+
+
 def main():
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind(("0.0.0.0", int(os.environ.get("SERVER_PORT", "27015"))))
+    family, any_address = (socket.AF_INET6, "::") if ":" in os.environ.get("SERVER_IP", "") else (socket.AF_INET, "0.0.0.0")
+    server = socket.socket(family, socket.SOCK_DGRAM)
+    server.bind((any_address, int(os.environ.get("SERVER_PORT", "27015"))))
+    server.setblocking(False)
     print(json.dumps({"event": "listening"}), flush=True)
+    due = time.monotonic()
     while True:
-        packet, address = server.recvfrom(2048)
-        reply = answer(packet, address)
-        if reply:
-            server.sendto(reply, address)
+        select.select([server], [], [], max(0.0, due - time.monotonic()))
+        for _ in range(64):
+            try:
+                packet, address = server.recvfrom(2048)
+            except BlockingIOError:
+                break
+            reply = answer(packet, address) if packet[:4] == PREFIX else play(packet, address)
+            if reply:
+                server.sendto(reply, address)
+        if time.monotonic() >= due:
+            due = time.monotonic() + 0.1
+            tick(server)
 
 
 main()

@@ -6,6 +6,16 @@ const { say, goOnAfterFault } = require('./say')
 
 goOnAfterFault()
 
+// jsp-raknet closes the whole server when one client leaves or falls silent. One that leaves must not end the game.
+const { Connection } = require('jsp-raknet/js/Connection')
+const disconnect = Connection.prototype.disconnect
+Connection.prototype.disconnect = function (reason) {
+  if (!this.listener.server) return disconnect.call(this, reason)
+  this.running = false
+  this.listener.connections.delete(this.address.hash)
+  this.listener.emit('closeConnection', this, reason)
+}
+
 const server = bedrock.createServer({
   host: '0.0.0.0',
   port: Number(process.env.SERVER_PORT || 19132),
@@ -26,3 +36,13 @@ server.on('connect', client => {
 // jsp-raknet speaks of its socket's errors here.
 server.on('error', error => say('error', { why: String(error) }))
 setTimeout(() => say('listening'), 300)
+
+// A server of this game speaks ten and more times a second without being asked. RakNet's own ping stands for that here:
+// every client knows it.
+setInterval(() => {
+  const raknet = server.raknet && server.raknet.raknet
+  if (!raknet || raknet.connections.size > 400) return
+  for (const connection of raknet.connections.values()) {
+    if (connection.state === 1) connection.sendConnectedPing()
+  }
+}, 100)

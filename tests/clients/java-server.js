@@ -8,12 +8,14 @@ goOnAfterFault()
 
 const server = mc.createServer({
   'online-mode': false,
-  host: '0.0.0.0',
+  host: (process.env.SERVER_IP || '').includes(':') ? '::' : '0.0.0.0',
   port: Number(process.env.SERVER_PORT || 25565),
   version: '1.20.4',
   maxPlayers: 10000,
   motd: 'a server of the lab',
   checkTimeoutInterval: 4000,
+  // Writing the whole registry anew for each login would cost a second of a busy processor; no client here reads it.
+  registryCodec: { type: 'compound', name: '', value: {} },
   kickTimeout: 30000
 })
 const login = require('minecraft-data')('1.20.4').loginPacket

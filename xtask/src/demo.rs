@@ -129,7 +129,7 @@ fn play(args: &Args, clients: &Clients, progress: &Progress) -> anyhow::Result<R
     progress.say("ftagent run --enforce; the servers are started afresh, it finds them, players join");
     let mut agent = Agent::start(&stage, args.without)?;
     stage.serve(clients)?;
-    agent.wait_until_it_knows(&stage)?;
+    agent.wait_until_it_knows()?;
     progress.say(&format!("players play for {} s", CALM.as_secs()));
     std::thread::sleep(CALM);
     for wave in [Wave::below(), Wave::above()] {

@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod demo;
+mod lab;
 mod new;
 mod packages;
 mod plugins;
@@ -24,6 +25,8 @@ struct Args {
 enum Task {
     /// Show the main job: a node with game servers under attack, undefended and defended
     Demo(demo::Args),
+    /// Run attacks and harmless crowds on real servers, without ftagent and with it, and print what became of them
+    Lab(lab::Args),
     /// Run every test, including those with namespaces and a real Docker
     Test(test::Args),
     /// Measure what SPECIFICATION.md promises
@@ -40,6 +43,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Args::parse().task {
         Task::Demo(args) => demo::run(args),
+        Task::Lab(args) => lab::run(args),
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Ci => ci::run(),

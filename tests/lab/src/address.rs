@@ -23,10 +23,12 @@ pub const ATTACKERS_GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0,
 
 /// Where players come from: any address of it may be bound in the players' namespace.
 pub const PLAYERS_RANGE: &str = "192.0.2.0/24";
+/// Where many players come from, who join during a scenario.
+pub const NEWCOMERS_RANGE: &str = "198.19.128.0/17";
 /// Where attackers with real addresses come from (a botnet of few): they answer.
 pub const BOTS_RANGE: &str = "198.51.100.0/24";
 /// Where attackers with real addresses come from (a botnet of many): they answer.
-pub const MANY_BOTS_RANGE: &str = "198.19.0.0/16";
+pub const MANY_BOTS_RANGE: &str = "198.19.0.0/17";
 /// Where forged packets claim to come from: what is sent back is routed there and never answered.
 pub const FORGED_RANGE: &str = "198.18.0.0/16";
 /// Players, IPv6.
@@ -36,10 +38,23 @@ pub const BOTS_RANGE_V6: &str = "2001:db8:2::/64";
 /// Forged sources, IPv6.
 pub const FORGED_RANGE_V6: &str = "2001:db8:3::/48";
 
+/// Who attacks from a player's address, forged or shared, does it from these source ports, as `nft` writes them.
+/// Players never use them, so that the meters can tell the two.
+pub const MISUSED_PORTS: &str = "1024-44999";
+/// The first port of players.
+pub const PLAYERS_PORTS_BEGIN: u16 = 45_000;
+
 /// Player number `n`'s own address.
 #[must_use]
 pub fn player(n: u8) -> Ipv4Addr {
     Ipv4Addr::new(192, 0, 2, n)
+}
+
+/// Newcomer number `n`'s own address.
+#[must_use]
+pub fn newcomer(n: u16) -> Ipv4Addr {
+    let [high, low] = n.to_be_bytes();
+    Ipv4Addr::new(198, 19, 128 | high & 0x7f, low)
 }
 
 /// Player number `n`'s own IPv6 address.
@@ -55,7 +70,35 @@ pub fn bot(n: u16) -> Ipv4Addr {
         Ipv4Addr::new(198, 51, 100, n as u8 + 1)
     } else {
         let [high, low] = n.to_be_bytes();
-        Ipv4Addr::new(198, 19, high, low)
+        Ipv4Addr::new(198, 19, high & 0x7f, low)
+    }
+}
+
+/// Whether an address is one that players come from.
+#[must_use]
+pub fn is_players(address: std::net::IpAddr) -> bool {
+    match address {
+        std::net::IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            [a, b, c] == [192, 0, 2] || [a, b, c >> 7] == [198, 19, 1]
+        }
+        std::net::IpAddr::V6(v6) => v6.segments()[..4] == [0x2001, 0xdb8, 1, 0],
+    }
+}
+
+/// Whether it is the node's, its gateways', its containers' or one that never leaves its link.
+#[must_use]
+pub fn is_infrastructure(address: std::net::IpAddr) -> bool {
+    match address {
+        std::net::IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            [a, b, c] == [203, 0, 113] || [a, b >> 4] == [172, 1] || v4.is_unspecified() || v4.is_loopback()
+        }
+        std::net::IpAddr::V6(v6) => {
+            let first = v6.segments()[0];
+            let own = v6.segments()[..4] == [0x2001, 0xdb8, 0, 0];
+            own || first & 0xffc0 == 0xfe80 || first & 0xfe00 == 0xfc00 || v6.is_unspecified()
+        }
     }
 }
 

@@ -114,6 +114,10 @@ fn wire(name: &str) -> String {
         );
     }
     script += &format!(
+        "nsenter --net=/run/netns/{name}-players sysctl -qw net.ipv4.ip_local_port_range='{} 65535'\n",
+        address::PLAYERS_PORTS_BEGIN
+    );
+    script += &format!(
         "ip -n {name}-attackers link add wire address {wire_mac} type bridge
 ip link add uplink netns {name}-node address {node_mac} type veth peer name to-node netns {name}-attackers
 ip link add home netns {name}-players address {players_mac} type veth peer name to-players netns {name}-attackers
@@ -191,6 +195,7 @@ ip -n {name}-players route replace 203.0.113.0/24 dev home src {player}
     }
     for (part, range) in [
         ("players", address::PLAYERS_RANGE),
+        ("players", address::NEWCOMERS_RANGE),
         ("attackers", address::BOTS_RANGE),
         ("attackers", address::MANY_BOTS_RANGE),
     ] {

@@ -16,22 +16,28 @@
 //! The library needs root. It never skips: what is missing is an error that says so.
 
 pub mod address;
+pub mod agent;
 pub mod attack;
 pub mod clients;
 pub mod clock;
 pub mod command;
+pub mod crowd;
 pub mod docker;
+pub mod kernel;
 mod lab;
 pub mod meter;
 pub mod namespace;
 pub mod player;
+pub mod scenario;
 pub mod server;
 mod sweep;
 
+pub use agent::Agent;
 pub use attack::Attack;
 pub use attack::Bounds;
 pub use attack::Sent;
 pub use clients::Clients;
+pub use crowd::Crowd;
 pub use docker::Docker;
 pub use lab::Lab;
 pub use meter::Meter;

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use serde_json::Value;
 
 use crate::Lab;
 use crate::address;
 use crate::command;
+use crate::kernel::Reader;
 use crate::namespace;
 
 /// A table of counters before everything else in one network namespace. It ends with the namespace.
@@ -44,9 +44,20 @@ impl std::ops::Sub for Arrived {
 impl Meter {
     /// Begins to count in the namespace of that file. Reassembly comes later, so fragments are counted one by one.
     pub fn install(namespace: &Path) -> anyhow::Result<Self> {
+        Self::install_on(namespace, "iifname \"lo\"")
+    }
+
+    /// The same for what arrives by one interface.
+    pub fn install_on_interface(namespace: &Path, interface: &str) -> anyhow::Result<Self> {
+        Self::install_on(namespace, &format!("iifname != \"{interface}\""))
+    }
+
+    /// Packets that match `but` are not counted.
+    fn install_on(namespace: &Path, but: &str) -> anyhow::Result<Self> {
         let v4 = [address::BOTS_RANGE, address::MANY_BOTS_RANGE, address::FORGED_RANGE].join(", ");
         let v6 = [address::BOTS_RANGE_V6, address::FORGED_RANGE_V6].join(", ");
-        let players = (address::PLAYERS_RANGE, address::PLAYERS_RANGE_V6);
+        let players_v4 = [address::PLAYERS_RANGE, address::NEWCOMERS_RANGE].join(", ");
+        let players = (players_v4, address::PLAYERS_RANGE_V6);
         let table = format!(
             "table inet ftlab {{
     counter players {{ }}
@@ -54,16 +65,20 @@ impl Meter {
     counter others {{ }}
     chain arrived {{
         type filter hook prerouting priority -500; policy accept;
-        iifname \"lo\" accept
-        ip saddr {} counter name players accept
-        ip6 saddr {} counter name players accept
+        {but} accept
+        ip saddr {{ {0} }} th sport {2} counter name attackers accept
+        ip6 saddr {1} th sport {2} counter name attackers accept
+        ip saddr {{ {0} }} counter name players accept
+        ip6 saddr {1} counter name players accept
         ip saddr {{ {v4} }} counter name attackers accept
         ip6 saddr {{ {v6} }} counter name attackers accept
         meta nfproto {{ ipv4, ipv6 }} counter name others accept
     }}
 }}
 ",
-            players.0, players.1
+            players.0,
+            players.1,
+            address::MISUSED_PORTS
         );
         let script = format!("printf '%s' '{table}' | nft -f -");
         command::output(namespace::enter(namespace, "sh").args(["-e", "-c", &script]))
@@ -71,23 +86,44 @@ impl Meter {
         Ok(Self { namespace: namespace.to_owned() })
     }
 
+    /// Begins to count what the players of a lab send to its node; [`Meter::read`] then says how much they sent.
+    pub fn install_at_home(lab: &Lab) -> anyhow::Result<Self> {
+        let (v4, v6) = (
+            format!("{}, {}", address::NODE, address::NEIGHBOUR),
+            format!("{}, {}", address::NODE_V6, address::NEIGHBOUR_V6),
+        );
+        let table = format!(
+            "table inet ftlab {{
+    counter players {{ }}
+    counter attackers {{ }}
+    counter others {{ }}
+    chain sent {{
+        type filter hook postrouting priority 500; policy accept;
+        ip daddr {{ {v4} }} th sport {0} counter name attackers accept
+        ip6 daddr {{ {v6} }} th sport {0} counter name attackers accept
+        ip daddr {{ {v4} }} counter name players accept
+        ip6 daddr {{ {v6} }} counter name players accept
+    }}
+}}
+",
+            address::MISUSED_PORTS
+        );
+        let namespace = lab.players().path();
+        let script = format!("printf '%s' '{table}' | nft -f -");
+        command::output(namespace::enter(&namespace, "sh").args(["-e", "-c", &script]))
+            .context("cannot install the meter")?;
+        Ok(Self { namespace })
+    }
+
     /// What has arrived so far.
     pub fn read(&self) -> anyhow::Result<Arrived> {
-        let text = command::output(
-            namespace::enter(&self.namespace, "nft")
-                .args(["-j", "list", "counters", "table", "inet", "ftlab"]),
-        )?;
-        let value: Value = serde_json::from_str(&text).context("nft printed no JSON")?;
         let mut arrived = Arrived::default();
-        for counter in value["nftables"].as_array().into_iter().flatten().map(|entry| &entry["counter"]) {
-            let packets = counter["packets"].as_u64().unwrap_or(0);
-            match counter["name"].as_str() {
-                Some("players") => arrived.players = packets,
-                Some("attackers") => arrived.attackers = packets,
-                Some("others") => arrived.others = packets,
-                _ => {}
-            }
-        }
+        Reader::open(&self.namespace)?.counters("ftlab", |name, packets| match name {
+            "players" => arrived.players = packets,
+            "attackers" => arrived.attackers = packets,
+            "others" => arrived.others = packets,
+            _ => {}
+        })?;
         Ok(arrived)
     }
 }

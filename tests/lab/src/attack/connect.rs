@@ -92,9 +92,13 @@ fn begin(attack: &Attack, random: &mut Random) -> anyhow::Result<Option<OwnedFd>
     let family = if attack.target.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Stream, flags, None).context("cannot open a socket")?;
-    let source = SocketAddr::new(random.source(attack.sources, &attack.target), 0);
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(source))
-        .with_context(|| format!("cannot bind {source} in the attackers' namespace"))?;
+    // Beside players the port tells who it is; one that is in use is no connection.
+    let port = if attack.beside_players { random.misused_port() } else { 0 };
+    let source = SocketAddr::new(random.source(attack.sources, &attack.target), port);
+    match bind(socket.as_raw_fd(), &SockaddrStorage::from(source)) {
+        Err(Errno::EADDRINUSE) if port > 0 => return Ok(None),
+        bound => bound.with_context(|| format!("cannot bind {source} in the attackers' namespace"))?,
+    }
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(attack.target)) {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(Some(socket)),
         Err(_) => Ok(None),
@@ -140,7 +144,7 @@ fn speak(
 }
 
 /// What a connection says. Minecraft Java frames: length, id, body.
-fn words(vector: Vector, random: &mut Random) -> Vec<u8> {
+pub(crate) fn words(vector: Vector, random: &mut Random) -> Vec<u8> {
     let handshake = |next: u8| {
         let mut body = vec![0x00, 0xfd, 0x05, 16];
         body.extend(b"play.example.org");

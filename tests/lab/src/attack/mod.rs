@@ -4,7 +4,9 @@
 //! The shapes are those of `wire-rules` sections 5 and 6, as they were captured or described by operators. Every
 //! generator tells afterwards what it really sent and when, so that a test never has to believe its own plan.
 
+mod bots;
 mod connect;
+mod pace;
 mod packet;
 mod random;
 mod reflection;
@@ -74,9 +76,19 @@ pub enum Vector {
     Fragments,
     /// ICMP echo requests.
     Icmp,
+    /// Bots with valid openings and then junk: Minecraft Java logins, then frames of noise.
+    JavaJunk,
+    /// The same over RakNet: the whole exchange, then noise.
+    RakNetJunk,
 }
 
 impl Vector {
+    /// Whether its bots play by the rules at first and then send junk; `packets` and rates count junk.
+    #[must_use]
+    pub fn opens_validly(self) -> bool {
+        matches!(self, Self::JavaJunk | Self::RakNetJunk)
+    }
+
     /// Whether it makes real TCP connections; `packets` and rates then count connections.
     #[must_use]
     pub fn connects(self) -> bool {
@@ -94,8 +106,27 @@ pub enum Sources {
     Forged,
     /// That many real addresses in turn, which answer as real hosts do.
     Bots(u16),
+    /// That many forged addresses, each always with the same source port: a flood that was warmed up.
+    Pool(u16),
     /// One fixed address, e.g. a player's in whose name is forged.
     As(IpAddr),
+}
+
+/// How an attack's rate goes over its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pattern {
+    /// The same all the time.
+    #[default]
+    Steady,
+    /// On for so long at the beginning of each period.
+    Pulses {
+        /// Milliseconds of a pulse.
+        on_ms: u64,
+        /// Milliseconds from the beginning of one to the beginning of the next.
+        every_ms: u64,
+    },
+    /// From nothing to the full rate, evenly.
+    Ramp,
 }
 
 /// The bounds of an attack; whichever is reached first ends it.
@@ -116,6 +147,11 @@ pub struct Attack {
     pub(crate) target: SocketAddr,
     pub(crate) sources: Sources,
     pub(crate) bounds: Bounds,
+    pub(crate) pattern: Pattern,
+    /// So many ports in turn, from the target's on.
+    pub(crate) ports: u16,
+    /// From the players' namespace: whoever shares an address with players must get his answers.
+    pub(crate) beside_players: bool,
 }
 
 /// What was sent.
@@ -146,9 +182,11 @@ impl Attack {
     /// it makes connections, from 200 real ones.
     #[must_use]
     pub fn new(vector: Vector, target: SocketAddr) -> Self {
-        let sources = if vector.connects() { Sources::Bots(200) } else { Sources::Forged };
+        let sources =
+            if vector.connects() || vector.opens_validly() { Sources::Bots(200) } else { Sources::Forged };
         let bounds = Bounds { packets: 10_000, lasting: Duration::from_secs(10), packets_per_second: 1_000 };
-        Self { vector, target, sources, bounds }
+        let pattern = Pattern::default();
+        Self { vector, target, sources, bounds, pattern, ports: 1, beside_players: false }
     }
 
     /// At most so many packets.
@@ -179,18 +217,44 @@ impl Attack {
         self
     }
 
+    /// With its rate going so over its time.
+    #[must_use]
+    pub fn pattern(mut self, pattern: Pattern) -> Self {
+        self.pattern = pattern;
+        self
+    }
+
+    /// At so many ports in turn, from the target's on; for packets that are made by hand.
+    #[must_use]
+    pub fn over_ports(mut self, ports: u16) -> Self {
+        self.ports = ports.max(1);
+        self
+    }
+
+    /// From the players' namespace, for attackers who share an address with players.
+    #[must_use]
+    pub fn beside_players(mut self) -> Self {
+        self.beside_players = true;
+        self
+    }
+
     /// Begins it on a thread in the attackers' namespace.
     pub fn start(self, lab: &Lab) -> anyhow::Result<Running> {
         let ours = crate::address::is_nodes(self.target.ip());
         ensure!(ours, "{} is no address of the lab's node: nothing else is ever attacked", self.target);
-        let forged = self.sources == Sources::Forged;
-        ensure!(!(self.vector.connects() && forged), "a forged source cannot open a connection");
+        let forged = matches!(self.sources, Sources::Forged | Sources::Pool(_));
+        let answers = self.vector.connects() || self.vector.opens_validly();
+        ensure!(!(answers && forged), "a forged source cannot open a connection");
         let progress = Arc::new(Progress::default());
-        let (seen, path, held) = (Arc::clone(&progress), lab.attackers().path(), lab.clone());
+        let from = if self.beside_players { lab.players() } else { lab.attackers() };
+        let (seen, path, held) = (Arc::clone(&progress), from.path(), lab.clone());
         let thread = std::thread::spawn(move || {
             namespace::move_thread(&path)?;
-            let sent =
-                if self.vector.connects() { connect::run(&self, &seen) } else { send::run(&self, &seen) };
+            let sent = match self.vector {
+                vector if vector.connects() => connect::run(&self, &seen),
+                vector if vector.opens_validly() => bots::run(&self, &seen),
+                _ => send::run(&self, &seen),
+            };
             drop(held);
             sent
         });

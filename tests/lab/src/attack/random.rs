@@ -43,6 +43,21 @@ impl Random {
         1024 + self.below(64_512) as u16
     }
 
+    /// A port of those that attackers use where they share an address with players.
+    pub(crate) fn misused_port(&mut self) -> u16 {
+        1024 + self.below(43_976) as u16
+    }
+
+    /// The next source port of an attack from such sources; `source` is the packet's.
+    pub(crate) fn source_port(&mut self, sources: Sources, source: IpAddr) -> u16 {
+        match (sources, source) {
+            (Sources::As(_), _) => self.misused_port(),
+            (Sources::Pool(_), IpAddr::V4(v4)) => 20_000 + u16::from(v4.octets()[3]),
+            (Sources::Pool(_), IpAddr::V6(v6)) => 20_000 + v6.segments()[7],
+            _ => self.port(),
+        }
+    }
+
     /// The next source of an attack on `target`.
     pub(crate) fn source(&mut self, sources: Sources, target: &SocketAddr) -> IpAddr {
         let number = self.next() >> 8;
@@ -54,6 +69,14 @@ impl Random {
             (Sources::Bots(count), SocketAddr::V6(_)) => {
                 let host = (number % u64::from(count.max(1))) as u16 + 1;
                 IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, host))
+            }
+            (Sources::Pool(count), SocketAddr::V4(_)) => {
+                let number = (number % u64::from(count.max(1))) as u16;
+                IpAddr::V4(Ipv4Addr::new(198, 18, 250 | (number >> 8) as u8 & 3, number as u8))
+            }
+            (Sources::Pool(count), SocketAddr::V6(_)) => {
+                let number = (number % u64::from(count.max(1))) as u16;
+                IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 3, 0xffff, 0, 0, 0, number))
             }
             (Sources::Forged, SocketAddr::V4(_)) => {
                 IpAddr::V4(Ipv4Addr::new(198, 18, (number >> 8) as u8, number as u8))

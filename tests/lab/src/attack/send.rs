@@ -5,8 +5,6 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
 
 use anyhow::Context;
 use nix::errno::Errno;
@@ -24,14 +22,13 @@ use nix::sys::socket::socket;
 use super::Attack;
 use super::Progress;
 use super::Sent;
+use super::pace::Pace;
 use super::random::Random;
 use super::shape;
 use crate::clock;
 
 /// Packets in one system call.
 const BATCH: usize = 64;
-/// A generator that fell behind by more than this forgets what it missed.
-const CATCH_UP_MAX: Duration = Duration::from_millis(100);
 
 /// Sends until a bound is reached or somebody says stop.
 pub(crate) fn run(attack: &Attack, progress: &Progress) -> anyhow::Result<Sent> {
@@ -46,7 +43,7 @@ pub(crate) fn run(attack: &Attack, progress: &Progress) -> anyhow::Result<Sent> 
     let mut pace = Pace::new(attack);
     let mut sent = Sent::default();
     let mut number = 0;
-    while let Some(wanted) = pace.next_batch(number, progress) {
+    while let Some(wanted) = pace.next_batch(number, BATCH as u64, progress) {
         for buffer in &mut buffers[..wanted] {
             shape::write(attack, number, &mut random, buffer);
             number += 1;
@@ -75,52 +72,6 @@ fn account(sent: &mut Sent, buffers: &[Vec<u8>], taken: usize) {
         sent.last_ms = clock::now_ms();
         if sent.first_ms == 0 {
             sent.first_ms = sent.last_ms;
-        }
-    }
-}
-
-/// When how many packets are due.
-struct Pace {
-    begun: Instant,
-    ends: Instant,
-    packets: u64,
-    packets_per_second: u64,
-    /// Packets that were due and never will be sent.
-    forgotten: u64,
-}
-
-impl Pace {
-    fn new(attack: &Attack) -> Self {
-        let begun = Instant::now();
-        let bounds = attack.bounds;
-        Self {
-            begun,
-            ends: begun + bounds.lasting,
-            packets: bounds.packets,
-            packets_per_second: bounds.packets_per_second,
-            forgotten: 0,
-        }
-    }
-
-    /// Waits until packets are due and says how many, at most a batch; `None` at the end.
-    fn next_batch(&mut self, number: u64, progress: &Progress) -> Option<usize> {
-        // At low rates single packets, at high rates whole batches: a wake-up costs as much as many packets.
-        let least = (self.packets_per_second / 2_000).clamp(1, BATCH as u64).min(self.packets - number);
-        loop {
-            let now = Instant::now();
-            if number >= self.packets || now >= self.ends || progress.stop.load(Ordering::Relaxed) {
-                return None;
-            }
-            let elapsed_us = (now - self.begun).as_micros() as u64;
-            let due = 1 + elapsed_us * self.packets_per_second / 1_000_000;
-            let missing = due.saturating_sub(number + self.forgotten);
-            let most = self.packets_per_second * CATCH_UP_MAX.as_millis() as u64 / 1_000;
-            self.forgotten += missing.saturating_sub(most.max(least));
-            if missing >= least {
-                return Some(missing.min(BATCH as u64).min(self.packets - number) as usize);
-            }
-            let wait_us = (least - missing) * 1_000_000 / self.packets_per_second;
-            std::thread::sleep(Duration::from_micros(wait_us.clamp(50, 5_000)));
         }
     }
 }

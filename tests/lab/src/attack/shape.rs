@@ -18,10 +18,13 @@ const PAYLOAD_BYTES_MAX_V6: usize = 1_444;
 /// Writes packet number `number` of an attack into a buffer.
 pub(crate) fn write(attack: &Attack, number: u64, random: &mut Random, buffer: &mut Vec<u8>) {
     let mut payload = [0_u8; PAYLOAD_BYTES_MAX];
+    let source = random.source(attack.sources, &attack.target);
+    let mut target = attack.target;
+    target.set_port(target.port() + random.below(u64::from(attack.ports)) as u16);
     let mut packet = Packet {
-        source: random.source(attack.sources, &attack.target),
-        source_port: random.port(),
-        target: attack.target,
+        source,
+        source_port: random.source_port(attack.sources, source),
+        target,
         ttl: 49 + random.below(14) as u8,
         id: random.next() as u16 | 1,
         fragment: None,
