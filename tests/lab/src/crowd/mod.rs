@@ -35,8 +35,10 @@ const ROUND: Duration = Duration::from_millis(5);
 const SILENCE_MS: u64 = 5_000;
 /// What was not answered while joining is said again.
 const AGAIN_MS: u64 = 500;
-/// Who does not get in within this time gives up.
+/// A newcomer who does not get in within this time gives up.
 const JOINING_MS: u64 = 10_000;
+/// Those who always play are patient, so that a slow server is not asked for the same again and again.
+const JOINING_PATIENTLY_MS: u64 = 60_000;
 /// Who was thrown out comes back after so long.
 const BACK_MS: u64 = 1_000;
 
@@ -275,7 +277,8 @@ impl Player {
             }
         }
         let joined = self.seen.joined_ms > 0;
-        let gives_up = !joined && now_ms > self.seen.began_ms + JOINING_MS;
+        let patience_ms = if plan.once { JOINING_MS } else { JOINING_PATIENTLY_MS };
+        let gives_up = !joined && now_ms > self.seen.began_ms + patience_ms;
         let lost = joined && now_ms > connected.heard_ms + SILENCE_MS;
         if !alive || gives_up || lost {
             self.leave(now_ms, joined);

@@ -140,7 +140,7 @@ impl Stage {
                     public: place.seat.public(),
                     from: light_players(place.seat),
                     per_second: IDLE_RATE,
-                    joining_per_second: 20,
+                    joining_per_second: 10,
                     once: false,
                 };
                 place.light = Some(Crowd::start(&self.lab, plan));
