@@ -371,8 +371,9 @@ impl Once<'_, '_> {
         let told = agent.of("lease").into_iter().filter(|event| event.at_ms >= since_ms);
         let mut sources: Vec<String> =
             told.filter_map(|event| event.said["source"].as_str().map(str::to_owned)).collect();
-        for set in ["leases4", "leases6", "node_leases4", "node_leases6"] {
-            let listed = self.stage.lab.node().run("nft", &["list", "set", "inet", "ftagent", set]);
+        let sets = ["leases", "wide_leases", "node_leases", "node_wide_leases"];
+        for set in sets.iter().flat_map(|set| [format!("{set}4"), format!("{set}6")]) {
+            let listed = self.stage.lab.node().run("nft", &["list", "set", "inet", "ftagent", &set]);
             let listed = listed.unwrap_or_default();
             sources.extend(listed.split([' ', '\n', '\t', ',', '{', '}']).map(str::to_owned));
         }
