@@ -33,6 +33,8 @@ pub const MANY_BOTS_RANGE: &str = "198.19.0.0/17";
 pub const FORGED_RANGE: &str = "198.18.0.0/16";
 /// Players, IPv6.
 pub const PLAYERS_RANGE_V6: &str = "2001:db8:1::/64";
+/// Those of them who join during a scenario.
+pub const NEWCOMERS_RANGE_V6: &str = "2001:db8:1::1000/116";
 /// Attackers with real addresses, IPv6.
 pub const BOTS_RANGE_V6: &str = "2001:db8:2::/64";
 /// Forged sources, IPv6.

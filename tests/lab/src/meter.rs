@@ -23,6 +23,8 @@ pub struct Meter {
 pub struct Arrived {
     /// Packets from players' addresses.
     pub players: u64,
+    /// Packets from the addresses of players who join during a scenario.
+    pub newcomers: u64,
     /// Packets from attackers' addresses, real and forged.
     pub attackers: u64,
     /// Packets from anywhere else.
@@ -35,6 +37,7 @@ impl std::ops::Sub for Arrived {
     fn sub(self, before: Self) -> Self {
         Self {
             players: self.players.saturating_sub(before.players),
+            newcomers: self.newcomers.saturating_sub(before.newcomers),
             attackers: self.attackers.saturating_sub(before.attackers),
             others: self.others.saturating_sub(before.others),
         }
@@ -61,6 +64,7 @@ impl Meter {
         let table = format!(
             "table inet ftlab {{
     counter players {{ }}
+    counter newcomers {{ }}
     counter attackers {{ }}
     counter others {{ }}
     chain arrived {{
@@ -68,6 +72,8 @@ impl Meter {
         {but} accept
         ip saddr {{ {0} }} th sport {2} counter name attackers accept
         ip6 saddr {1} th sport {2} counter name attackers accept
+        ip saddr {3} counter name newcomers accept
+        ip6 saddr {4} counter name newcomers accept
         ip saddr {{ {0} }} counter name players accept
         ip6 saddr {1} counter name players accept
         ip saddr {{ {v4} }} counter name attackers accept
@@ -78,7 +84,9 @@ impl Meter {
 ",
             players.0,
             players.1,
-            address::MISUSED_PORTS
+            address::MISUSED_PORTS,
+            address::NEWCOMERS_RANGE,
+            address::NEWCOMERS_RANGE_V6
         );
         let script = format!("printf '%s' '{table}' | nft -f -");
         command::output(namespace::enter(namespace, "sh").args(["-e", "-c", &script]))
@@ -95,18 +103,23 @@ impl Meter {
         let table = format!(
             "table inet ftlab {{
     counter players {{ }}
+    counter newcomers {{ }}
     counter attackers {{ }}
     counter others {{ }}
     chain sent {{
         type filter hook postrouting priority 500; policy accept;
         ip daddr {{ {v4} }} th sport {0} counter name attackers accept
         ip6 daddr {{ {v6} }} th sport {0} counter name attackers accept
+        ip daddr {{ {v4} }} ip saddr {1} counter name newcomers accept
+        ip6 daddr {{ {v6} }} ip6 saddr {2} counter name newcomers accept
         ip daddr {{ {v4} }} counter name players accept
         ip6 daddr {{ {v6} }} counter name players accept
     }}
 }}
 ",
-            address::MISUSED_PORTS
+            address::MISUSED_PORTS,
+            address::NEWCOMERS_RANGE,
+            address::NEWCOMERS_RANGE_V6
         );
         let namespace = lab.players().path();
         let script = format!("printf '%s' '{table}' | nft -f -");
@@ -120,6 +133,7 @@ impl Meter {
         let mut arrived = Arrived::default();
         Reader::open(&self.namespace)?.counters("ftlab", |name, packets| match name {
             "players" => arrived.players = packets,
+            "newcomers" => arrived.newcomers = packets,
             "attackers" => arrived.attackers = packets,
             "others" => arrived.others = packets,
             _ => {}

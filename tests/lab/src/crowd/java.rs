@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(talk.hear(&[0x03, 0x81, 0x02, 9, 0x02, 0x00, 0x02]), [0x02, 0x00, 0x02]);
         assert!(talk.is_in());
         assert_eq!(talk.hear(&[0x03, 0x00, 0x24, 5]), [0x03, 0x00, 0x15, 5]);
-        assert_eq!((talk.step().len(), talk.step().len()), (11, 29), "an echo, then a step");
+        assert_eq!((talk.step().len(), talk.step().len()), (11, 28), "an echo, then a step");
         assert_eq!(talk.hear(&[0x02, 0x00, 0x1b]), b"");
         assert!(talk.is_over());
     }

@@ -56,12 +56,16 @@ pub struct Outcome {
     pub first_drop_us: Option<u64>,
     /// The counters were read so long before that moment; the true time is at most so much shorter.
     pub first_drop_apart_us: u64,
-    /// Packets that players sent.
+    /// Packets that those sent who played when it began.
     pub players_sent: u64,
     /// Of these, what did not come into a container.
     pub players_lost: u64,
     /// Of these, what did not even come to the node: lost on the lab's own wire.
     pub players_lost_on_wire: u64,
+    /// Packets that those sent who joined meanwhile; until they are known they are strangers.
+    pub newcomers_sent: u64,
+    /// Of these, what did not come into a container.
+    pub newcomers_lost: u64,
     /// Players' connections that ended.
     pub disconnected: u64,
     /// The real clients' own words.

@@ -103,8 +103,8 @@ impl Report {
     #[must_use]
     pub fn table(&self) -> String {
         let mut text = "| scenario | attack/s | first drop | reached undefended | reached | after 2 s | players' packets \
-                        lost | disconnected | joins | slowest | genuine leased | processor | all-clear | missed |\n\
-                        |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+                        lost | newcomers' | disconnected | joins | slowest | genuine leased | processor | all-clear | missed |\n\
+                        |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
             .to_owned();
         for row in &self.rows {
             text += &row.line();
@@ -147,6 +147,7 @@ impl Row {
             attacked(permille(outcome.reached_permille())),
             attacked(permille(outcome.later_permille())),
             format!("{} of {}", outcome.players_lost, outcome.players_sent),
+            format!("{} of {}", outcome.newcomers_lost, outcome.newcomers_sent),
             outcome.disconnected.to_string(),
             format!("{} of {}", joins.joined, joins.tried),
             format!("{} ms", joins.slowest_ms),
@@ -164,12 +165,14 @@ impl Outcome {
     pub(crate) fn line(&self) -> String {
         let first = self.first_drop_us.map_or("-".to_owned(), |us| format!("{} ms", us / 1_000));
         format!(
-            "{:>6}/s  first drop {first:>7}  reached {:>3}.{} %  lost {} of {} ({} on the wire)  disconnected {}",
+            "{:>6}/s  first drop {first:>7}  reached {:>3}.{} %  lost {} of {} (newcomers {} of {}, {} on the wire)  disconnected {}",
             self.attack_per_second,
             self.reached_permille() / 10,
             self.reached_permille() % 10,
             self.players_lost,
             self.players_sent,
+            self.newcomers_lost,
+            self.newcomers_sent,
             self.players_lost_on_wire,
             self.disconnected
         )

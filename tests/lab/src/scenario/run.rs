@@ -355,6 +355,8 @@ impl Once<'_, '_> {
             players_sent: home.players,
             players_lost: home.players.saturating_sub(inside.players),
             players_lost_on_wire: home.players.saturating_sub(node.players),
+            newcomers_sent: home.newcomers,
+            newcomers_lost: home.newcomers.saturating_sub(inside.newcomers),
             disconnected: real.disconnected + light + others,
             real,
             joins: Joins::default(),

@@ -193,6 +193,7 @@ impl Stage {
         for place in &self.places {
             let arrived = place.meter.read()?;
             containers.players += arrived.players;
+            containers.newcomers += arrived.newcomers;
             containers.attackers += arrived.attackers;
             containers.others += arrived.others;
         }
