@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use ftagent_core::frame::Link;
 
 pub use read::by_name;
+pub(crate) use read::is_up;
 pub use read::snapshot;
 
 /// An interface that can be captured on.

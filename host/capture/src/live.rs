@@ -258,9 +258,11 @@ impl LiveCapture {
         std::mem::take(&mut self.reports)
     }
 
-    /// The interfaces, under their present names, and whether each is watched at the moment.
+    /// The interfaces, under their present names, and whether each is up and watched at the moment.
     pub fn interfaces(&self) -> impl Iterator<Item = (&Interface, bool)> {
-        self.taps.iter().map(|tap| (&tap.interface, tap.rings.is_some()))
+        self.taps
+            .iter()
+            .map(|tap| (&tap.interface, tap.rings.is_some() && crate::interfaces::is_up(&tap.interface.name)))
     }
 
     fn names(&self) -> String {

@@ -278,6 +278,7 @@ fn problems(parts: &Parts<'_>, plugins: &[ftagent_api::views::PluginView]) -> Ve
     problems.extend(parts.blocks.problem().map(str::to_owned));
     problems.extend(parts.pressure.full().into_iter().map(str::to_owned));
     let down = parts.report.iter().flat_map(|report| &report.interfaces).filter(|(_, watched)| !watched);
-    problems.extend(down.map(|(name, _)| format!("interface {name} cannot be watched at the moment")));
+    problems
+        .extend(down.map(|(name, _)| format!("interface {name} is down or cannot be watched at the moment")));
     problems
 }

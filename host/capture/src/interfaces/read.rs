@@ -78,6 +78,12 @@ pub fn by_name(name: &str) -> Result<Interface, CaptureError> {
     Ok(Interface { name: name.to_owned(), index, link })
 }
 
+/// Whether an interface can carry packets now. What the kernel does not say (a tunnel has no such state) counts as up.
+pub(crate) fn is_up(name: &str) -> bool {
+    let state = fs::read_to_string(Path::new(SYSFS).join(name).join("operstate")).unwrap_or_default();
+    !["down", "lowerlayerdown", "notpresent"].contains(&state.trim())
+}
+
 fn network(entry: &InterfaceAddress) -> Option<Network> {
     let storage = entry.address?;
     let mask = entry.netmask;
