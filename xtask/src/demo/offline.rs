@@ -14,7 +14,8 @@ const SERVICES: [&str; 2] =
 pub(crate) fn run(json: bool) -> anyhow::Result<()> {
     let capture = cargo::root().join(CAPTURE);
     ensure!(capture.exists(), "the capture {CAPTURE} is gone");
-    cargo::run(&mut cargo::cargo(&["build", "--quiet", "--release", "--package", "ftagent"]))?;
+    // As every other task builds it, so that nothing is compiled twice.
+    cargo::run(&mut cargo::cargo(&["build", "--quiet", "--release", "--workspace", "--bin", "ftagent"]))?;
     let mut replay = std::process::Command::new(cargo::target_dir().join("release/ftagent"));
     replay.arg("replay").arg(capture);
     for service in SERVICES {
