@@ -11,91 +11,20 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use ftagent_lab::Attack;
-use ftagent_lab::Meter;
-use ftagent_lab::address;
-use ftagent_lab::attack::Running;
-use ftagent_lab::attack::Vector;
 use ftagent_lab::clock;
 use nix::sys::signal::Signal;
 use support::FTAGENT;
 use support::Ran;
+use support::fight::Fight;
 use support::node::Agent;
 use support::node::SECOND_MS;
-use support::node::Stage;
-use support::node::dropped;
 use support::node::java;
 use support::node::public;
 use support::node::stage;
-use support::play::Gap;
-use support::play::Playing;
 use support::play::gap;
 
 /// How long an upgrade may leave a server without protection.
 const UPGRADE_MS: u64 = 200;
-/// How long something is watched after it was done.
-const AFTER: Duration = Duration::from_secs(3);
-
-/// A flood that is being dropped, two players, and the agent that does it.
-struct Fight {
-    agent: Agent,
-    flood: Running,
-    meter: Meter,
-    players: Vec<Playing>,
-    _server: ftagent_lab::Server,
-}
-
-impl Fight {
-    fn begin(stage: &Stage, arguments: &[&str]) -> Self {
-        let to = public(25_565);
-        let server = stage.server(&java(to));
-        let meter = server.meter().expect("a meter");
-        let agent = stage.agent(arguments);
-        agent.knows(to, "minecraft-java");
-        let players = (60..62).map(|n| Playing::start(stage, address::player(n), to)).collect();
-        // So long that everybody plays when it begins.
-        std::thread::sleep(Duration::from_secs(4));
-        let begun = clock::now_ms();
-        let flood = Attack::new(Vector::SynFlood, to).packets(400_000).per_second(4_000);
-        let flood = flood.lasting(Duration::from_secs(90)).start(&stage.lab).expect("an attack");
-        agent.event("first-drop", begun, |_| true);
-        // The measures settle.
-        std::thread::sleep(Duration::from_secs(1));
-        Self { agent, flood, meter, players, _server: server }
-    }
-
-    /// Does something while the flood goes on and measures what came through.
-    fn during<T: Send>(&self, what: &str, after: Duration, work: impl FnOnce() -> T + Send) -> (T, Gap) {
-        let (done, gap) = gap(&self.meter, &self.flood, after, work);
-        println!("{what}: {gap:?}");
-        (done, gap)
-    }
-
-    /// Replaces the agent by what `work` makes of it while the flood goes on.
-    fn replaced(self, what: &str, work: impl FnOnce(Agent) -> Agent + Send) -> (Self, Gap) {
-        let Self { agent, flood, meter, players, _server } = self;
-        let (agent, measured) = gap(&meter, &flood, AFTER, move || work(agent));
-        println!("{what}: {measured:?}");
-        (Self { agent, flood, meter, players, _server }, measured)
-    }
-
-    /// Less than one in ten comes through.
-    fn protected(&self, what: &str) {
-        let ((), gap) = self.during(&format!("{what}, afterwards"), Duration::from_secs(1), || {});
-        assert!(gap.through * 10 < gap.offered, "{what}: {gap:?}");
-        let before = dropped(&self.agent.status());
-        let more = |status: &_| (dropped(status) > before).then_some(());
-        self.agent.wait_for("drops are counted", Duration::from_secs(3), more);
-    }
-
-    fn players_unharmed(self, what: &str) {
-        for player in self.players {
-            player.unharmed(what);
-        }
-        self.flood.stop().expect("it ran");
-    }
-}
-
 #[test]
 fn l12_upgrades_restarts_and_crashes_under_attack() {
     let stage = stage();

@@ -6,11 +6,7 @@
 
 mod support;
 
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ftagent_lab::Attack;
@@ -28,9 +24,9 @@ use support::node::dropped;
 use support::node::java;
 use support::node::public;
 use support::node::stage;
+use support::play::NullPinger;
 use support::play::Playing;
 use support::play::attacked;
-use support::play::connect_from;
 
 /// The dead man's switch, and a second.
 const DEAD: Duration = Duration::from_secs(11);
@@ -133,38 +129,6 @@ fn players_play_on_through_a_flood() {
     assert!(!leases.contains("192.0.2."), "{leases}");
 }
 
-/// A bot with a real connection that sends one empty frame after the other.
-struct NullPinger {
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl NullPinger {
-    fn start(stage: &Stage, number: u16, to: SocketAddr) -> Self {
-        let (stop, namespace) = (Arc::new(AtomicBool::new(false)), stage.lab.attackers().path());
-        let told = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            ftagent_lab::namespace::move_thread(&namespace).expect("the attackers' namespace is there");
-            let mut stream = connect_from(address::bot(number).into(), to);
-            for _ in 0..1_000 {
-                // Once it is blocked nothing goes out any more.
-                if told.load(Ordering::Relaxed) || stream.write_all(&[0]).is_err() {
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        });
-        Self { stop, thread: Some(thread) }
-    }
-}
-
-impl Drop for NullPinger {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _ = self.thread.take().map(std::thread::JoinHandle::join);
-    }
-}
-
 #[test]
 fn who_attacks_with_real_connections_is_leased_and_explained() {
     let stage = stage();
@@ -172,7 +136,7 @@ fn who_attacks_with_real_connections_is_leased_and_explained() {
     let agent = stage.agent(&["--enforce"]);
     agent.knows(public(25_565), "minecraft-java");
     let begun = clock::now_ms();
-    let bots: Vec<_> = (0..3).map(|n| NullPinger::start(&stage, n, public(25_565))).collect();
+    let bots: Vec<_> = (0..3).map(|n| NullPinger::start(&stage, address::bot(n), public(25_565))).collect();
     let (_, lease) = agent.event("lease", begun, |_| true);
     let source = lease["source"].as_str().expect("an address").to_owned();
     assert!(source.starts_with("198.51.100."), "{lease}");

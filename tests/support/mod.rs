@@ -1,8 +1,11 @@
 //! What the tests of the whole program share: running it and reading what it says. `packets` makes captures, `node`
-//! runs it in a lab, `play` joins and attacks there.
+//! runs it in a lab, `play` joins and attacks there, `fight` goes on while something happens, `guest` makes plugins.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod after;
+pub mod fight;
+pub mod guest;
 pub mod node;
 pub mod packets;
 pub mod play;

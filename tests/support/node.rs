@@ -22,6 +22,7 @@ use ftagent_lab::Server;
 use ftagent_lab::ServerSpec;
 use ftagent_lab::address;
 use ftagent_lab::clock;
+use ftagent_lab::docker::Options;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -47,8 +48,13 @@ pub struct Stage {
 
 impl Stage {
     pub fn new() -> Self {
+        Self::with(Options::default())
+    }
+
+    /// A lab of its own, with a daemon that is started otherwise.
+    pub fn with(options: Options) -> Self {
         let lab = Lab::new().expect("a lab (needs root)");
-        let docker = Docker::start(&lab).expect("a daemon");
+        let docker = Docker::start_with(&lab, options).expect("a daemon");
         Self { docker, lab }
     }
 
@@ -181,6 +187,11 @@ impl Places {
         self.dir.join("state")
     }
 
+    /// Where its socket is.
+    pub fn runtime(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+
     pub fn plugins(&self) -> PathBuf {
         self.state().join("plugins")
     }
@@ -189,7 +200,7 @@ impl Places {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace, FTAGENT]);
-        command.arg("--runtime-dir").arg(self.dir.join("run"));
+        command.arg("--runtime-dir").arg(self.runtime());
         command.arg("--state-dir").arg(self.state());
         command.arg("--docker-socket").arg(&self.docker_socket);
         command.args(arguments);

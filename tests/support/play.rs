@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
+use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use std::time::Instant;
 
 use ftagent_lab::Attack;
 use ftagent_lab::Meter;
+use ftagent_lab::address;
 use ftagent_lab::attack::Running;
 use ftagent_lab::attack::Vector;
 use ftagent_lab::clock;
@@ -107,6 +109,62 @@ fn play(from: IpAddr, to: SocketAddr, stop: &AtomicBool) -> Played {
         played.echoes += 1;
     }
     played
+}
+
+/// A bot with a real connection that sends one empty frame after the other until it is dropped.
+pub struct NullPinger {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Many of them, who wait for a word.
+pub struct NullPingers {
+    begin: Arc<Barrier>,
+    _bots: Vec<NullPinger>,
+}
+
+impl NullPinger {
+    pub fn start(stage: &Stage, from: impl Into<IpAddr>, to: SocketAddr) -> Self {
+        Self::start_at(stage, from.into(), to, Arc::new(Barrier::new(1)))
+    }
+
+    /// Bots of one address each, of whom nobody says anything before all are connected and told to begin.
+    pub fn many(stage: &Stage, count: u16, to: SocketAddr) -> NullPingers {
+        let begin = Arc::new(Barrier::new(usize::from(count) + 1));
+        let start = |n| Self::start_at(stage, address::bot(n).into(), to, Arc::clone(&begin));
+        NullPingers { _bots: (0..count).map(start).collect(), begin }
+    }
+
+    fn start_at(stage: &Stage, from: IpAddr, to: SocketAddr, begin: Arc<Barrier>) -> Self {
+        let (stop, namespace) = (Arc::new(AtomicBool::new(false)), stage.lab.attackers().path());
+        let told = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            ftagent_lab::namespace::move_thread(&namespace).expect("the attackers' namespace is there");
+            let mut stream = connect_from(from, to);
+            begin.wait();
+            for _ in 0..1_000 {
+                // Once it is blocked nothing goes out any more.
+                if told.load(Ordering::Relaxed) || stream.write_all(&[0]).is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl NullPingers {
+    pub fn begin(&self) {
+        self.begin.wait();
+    }
+}
+
+impl Drop for NullPinger {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
 }
 
 /// What a flood had sent and a container had received at a moment.

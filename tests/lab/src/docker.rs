@@ -35,6 +35,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Options {
     /// Let Docker filter and translate IPv6 too. Off in Docker before 27, and Wings does not turn it on.
     pub ip6tables: bool,
+    /// Let Docker write its rules with the older iptables.
+    pub legacy_iptables: bool,
     /// More flags of dockerd.
     pub flags: Vec<String>,
 }
@@ -151,11 +153,27 @@ impl Docker {
             dockerd.args(["--experimental", "--ip6tables"]);
         }
         dockerd.args(&self.options.flags);
+        if self.options.legacy_iptables {
+            dockerd.env("PATH", self.legacy_path()?);
+        }
         dockerd.stdin(Stdio::null()).stdout(log).stderr(errors);
         // Ctrl-C in a terminal is for us; the sweeper ends the daemon after its containers.
         std::os::unix::process::CommandExt::process_group(&mut dockerd, 0);
         self.process = Some(dockerd.spawn().context("cannot start dockerd (Debian package `docker.io`)")?);
         self.wait_until_it_answers()
+    }
+
+    /// A search path in which `iptables` is the older one.
+    fn legacy_path(&self) -> anyhow::Result<String> {
+        let folder = self.lab.folder("legacy")?;
+        for name in ["iptables", "ip6tables"] {
+            let link = folder.join(name);
+            if !link.exists() {
+                std::os::unix::fs::symlink(format!("/usr/sbin/{name}-legacy"), &link)
+                    .with_context(|| format!("cannot make {}", link.display()))?;
+            }
+        }
+        Ok(format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default()))
     }
 
     fn wait_until_it_answers(&mut self) -> anyhow::Result<()> {
