@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::ApiError;
+use crate::server::RecordQuery;
 use crate::views::BlockChange;
 use crate::views::BlockView;
 use crate::views::ModeChange;
@@ -31,6 +32,7 @@ impl Client {
     pub fn new(path: &Path) -> Result<Self, ApiError> {
         let http = reqwest::Client::builder()
             .unix_socket(path)
+            .tls_backend_preconfigured(no_tls())
             .connect_timeout(CONNECT_WITHIN)
             .no_proxy()
             .build()
@@ -81,6 +83,23 @@ impl Client {
         }
     }
 
+    /// Hands each piece of a capture file to `each` until the recording ends or `each` says no.
+    pub async fn record(
+        &self,
+        query: &RecordQuery,
+        mut each: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), ApiError> {
+        let route = "/v1/record";
+        let response = self.send(self.http.post(url(route)).json(query)).await?;
+        let mut response = accepted(response).await?;
+        while let Some(piece) = response.chunk().await.map_err(|error| unreadable(route, &error))? {
+            if !each(&piece) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ApiError> {
         request
             .send()
@@ -93,17 +112,30 @@ impl Client {
         route: &str,
         request: reqwest::RequestBuilder,
     ) -> Result<T, ApiError> {
-        let response = self.send(request).await?;
-        if !response.status().is_success() {
-            let status = response.status();
-            let message = match response.json::<Problem>().await {
-                Ok(problem) => problem.error,
-                Err(_) => format!("the agent answered {status}"),
-            };
-            return Err(ApiError::Refused { message });
-        }
+        let response = accepted(self.send(request).await?).await?;
         response.json().await.map_err(|error| unreadable(route, &error))
     }
+}
+
+/// Nothing on a Unix socket is encrypted: a store without certificates, so that none are read from the disk.
+fn no_tls() -> rustls::ClientConfig {
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.expect("ring knows the default versions");
+    config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+}
+
+/// The answer, unless it is no.
+async fn accepted(response: reqwest::Response) -> Result<reqwest::Response, ApiError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let message = match response.json::<Problem>().await {
+        Ok(problem) => problem.error,
+        Err(_) => format!("the agent answered {status}"),
+    };
+    Err(ApiError::Refused { message })
 }
 
 fn url(route: &str) -> String {

@@ -19,6 +19,7 @@ use axum::routing::get;
 use axum::routing::post;
 use futures_util::stream;
 use serde::Deserialize;
+use serde::Serialize;
 use serde_json::Value;
 use tokio::net::UnixListener;
 use tokio::sync::broadcast;
@@ -62,7 +63,31 @@ pub enum Request {
         /// Where the answer goes: all of them.
         reply: oneshot::Sender<Result<Vec<BlockView>, String>>,
     },
+    /// Record the packets of a server.
+    Record {
+        /// Whose, and for how long.
+        query: RecordQuery,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<CaptureBlocks, String>>,
+    },
 }
+
+/// What somebody wants recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordQuery {
+    /// The server: its uuid, the beginning of it, its name, or `ip:port` of one of its ports.
+    pub server: String,
+    /// For how long, from 1 to [`RECORD_SECONDS_MAX`].
+    pub seconds: u64,
+    /// Replace addresses and cut payload.
+    pub anonymise: bool,
+}
+
+/// Longest recording in seconds.
+pub const RECORD_SECONDS_MAX: u64 = 3_600;
+
+/// Blocks of a capture file as they come; the file ends with them.
+pub type CaptureBlocks = mpsc::Receiver<Vec<u8>>;
 
 /// What the agent lays open to the server.
 #[derive(Clone, Debug)]
@@ -94,6 +119,7 @@ fn routes(desk: Desk) -> Router {
         .route("/v1/mode", post(mode))
         .route("/v1/blocks", get(blocks).post(change_block))
         .route("/v1/events", get(events))
+        .route("/v1/record", post(record))
         .with_state(desk)
 }
 
@@ -154,6 +180,25 @@ async fn events(State(desk): State<Desk>) -> Response {
         Some((Ok::<_, Infallible>(line + "\n"), feed))
     });
     Response::new(Body::from_stream(lines))
+}
+
+async fn record(State(desk): State<Desk>, Json(query): Json<RecordQuery>) -> Response {
+    if !(1..=RECORD_SECONDS_MAX).contains(&query.seconds) {
+        let says = format!("a recording lasts from 1 to {RECORD_SECONDS_MAX} seconds, not {}", query.seconds);
+        return problem(StatusCode::BAD_REQUEST, says);
+    }
+    let (reply, answer) = oneshot::channel();
+    match ask(&desk, Request::Record { query, reply }, answer).await {
+        Ok(Ok(blocks)) => {
+            let blocks = stream::unfold(blocks, |mut blocks| async move {
+                let block = blocks.recv().await?;
+                Some((Ok::<_, Infallible>(block), blocks))
+            });
+            Response::new(Body::from_stream(blocks))
+        }
+        Ok(Err(refusal)) => problem(StatusCode::CONFLICT, refusal),
+        Err(problem) => problem,
+    }
 }
 
 async fn ask<T>(desk: &Desk, request: Request, answer: oneshot::Receiver<T>) -> Result<T, Response> {

@@ -199,6 +199,31 @@ impl CaptureFile {
         })
     }
 
+    /// The comment on the last packet; empty where there is none.
+    pub fn comment(&self) -> &str {
+        match &self.format {
+            Format::Pcapng(pcapng) => &pcapng.comment,
+            Format::Classic(_) => "",
+        }
+    }
+
+    /// The comment on the section that was read last; empty where there is none.
+    pub fn section_comment(&self) -> &str {
+        match &self.format {
+            Format::Pcapng(pcapng) => &pcapng.section_comment,
+            Format::Classic(_) => "",
+        }
+    }
+
+    /// Which way the last packet went, if the file says so. Frames do not carry it, because whoever judges a file
+    /// decides that by its services.
+    pub fn direction(&self) -> Passage {
+        match &self.format {
+            Format::Pcapng(pcapng) => pcapng.direction.unwrap_or(Passage::Unknown),
+            Format::Classic(_) => Passage::Unknown,
+        }
+    }
+
     /// How the file ended, once it did.
     pub fn ended(&self) -> Option<&Ended> {
         self.ended.as_ref()

@@ -15,10 +15,12 @@
 //! * The kernel filter is attached before the socket is bound, so no foreign packet is ever counted.
 //! * All `unsafe` code of the crate is in `ring.rs` and `pages.rs`.
 
+pub mod anonymise;
 mod bpf;
 mod error;
 pub mod file;
 pub mod interfaces;
+mod layers;
 mod live;
 mod pages;
 mod peek;
@@ -27,10 +29,12 @@ mod ring;
 mod sample;
 pub mod write;
 
+pub use anonymise::Anonymiser;
 pub use error::CaptureError;
 pub use file::CaptureFile;
 pub use file::Ended;
 pub use interfaces::Interface;
+pub use layers::payload_at;
 pub use live::BlockEnd;
 pub use live::FRAMES_PER_CALL_MAX;
 pub use live::LiveCapture;

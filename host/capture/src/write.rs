@@ -1,4 +1,6 @@
-//! Writes pcap files, bounded in bytes: forensics of an incident, and files for tests.
+//! Writes capture files, bounded in bytes: pcap for tests, pcapng for forensics.
+
+mod pcapng;
 
 use std::io;
 use std::io::Write;
@@ -7,6 +9,10 @@ use ftagent_core::frame::Frame;
 use ftagent_core::frame::Link;
 
 use crate::file::PACKET_BYTES_MAX;
+
+pub use pcapng::Bounds;
+pub use pcapng::COMMENT_BYTES_MAX;
+pub use pcapng::PcapngWriter;
 
 const HEADER_BYTES: u64 = 24;
 const RECORD_HEADER_BYTES: u64 = 16;
@@ -25,20 +31,13 @@ impl<W: Write> PcapWriter<W> {
     /// # Errors
     /// The sink fails.
     pub fn new(mut sink: W, link: Link, bytes_max: u64) -> io::Result<Self> {
-        let link_type: u32 = match link {
-            Link::Ethernet => 1,
-            Link::RawIp => 101,
-            Link::LinuxCooked => 113,
-            Link::LinuxCooked2 => 276,
-            Link::Loopback => 0,
-        };
         let mut header = Vec::with_capacity(HEADER_BYTES as usize);
         header.extend_from_slice(&0xa1b2_c3d4_u32.to_le_bytes());
         header.extend_from_slice(&2_u16.to_le_bytes());
         header.extend_from_slice(&4_u16.to_le_bytes());
         header.extend_from_slice(&[0; 8]);
         header.extend_from_slice(&PACKET_BYTES_MAX.to_le_bytes());
-        header.extend_from_slice(&link_type.to_le_bytes());
+        header.extend_from_slice(&u32::from(link_type(link)).to_le_bytes());
         sink.write_all(&header)?;
         Ok(Self { sink, link, bytes_left: bytes_max.saturating_sub(HEADER_BYTES) })
     }
@@ -70,5 +69,16 @@ impl<W: Write> PcapWriter<W> {
     /// Hands the sink back; the caller flushes or closes it.
     pub fn into_inner(self) -> W {
         self.sink
+    }
+}
+
+/// The number of a link type in tcpdump.org's list.
+const fn link_type(link: Link) -> u16 {
+    match link {
+        Link::Ethernet => 1,
+        Link::RawIp => 101,
+        Link::LinuxCooked => 113,
+        Link::LinuxCooked2 => 276,
+        Link::Loopback => 0,
     }
 }

@@ -54,7 +54,7 @@ pub const IPV6_EXTENSIONS: usize = 8;
 pub const STEPS_AFTER_SILENCE: u64 = 100;
 
 /// Judged packets that wait for a recorder. At the bound it misses the rest; it is asked after every frame and answer.
-pub const TAPPED: usize = 1_024;
+pub const TAPPED: usize = 4_096;
 
 /// Milliseconds that a vanished service is still known.
 pub const SERVICE_KEPT_MS: u64 = 600_000;

@@ -84,7 +84,7 @@ fn without_a_recorder_nothing_is_kept_and_with_a_deaf_one_little() {
     engine.take_judged(&mut judged);
     assert_eq!((judged.len(), engine.placed()), (0, None));
     engine.set_tap(true);
-    send(&mut engine, 3_000);
+    send(&mut engine, 6_000);
     engine.take_judged(&mut judged);
     assert_eq!(judged.len(), limits::TAPPED);
 }

@@ -9,8 +9,11 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ftagent_alert::Alerts;
 use ftagent_api::server;
+use ftagent_api::server::CaptureBlocks;
 use ftagent_api::server::Desk;
+use ftagent_api::server::RecordQuery;
 use ftagent_api::server::Request;
 use ftagent_api::views::BlockChange;
 use ftagent_api::views::Mode;
@@ -34,6 +37,7 @@ use super::Part;
 use super::again;
 use super::again::Again;
 use super::again::Parting;
+use super::alert;
 use super::blocks::Blocks;
 use super::clock;
 use super::enforcer;
@@ -50,6 +54,9 @@ use super::plugins::PluginSet;
 use super::pressure::Pressure;
 use super::pressure::Reading;
 use super::quiet::Quiet;
+use super::recorder;
+use super::recorder::Recorder;
+use super::recorder::Recording;
 use super::seats::Seats;
 use super::shard::Control;
 use super::shard::Shard;
@@ -69,6 +76,8 @@ const QUEUE_MAX: usize = 1_024;
 const DONE_WITHIN: Duration = Duration::from_secs(2);
 /// How long the shard may take to report before the status goes out without it.
 const REPORT_WITHIN: Duration = Duration::from_millis(500);
+/// How long ending may take for the sake of notices that wait.
+const TOLD_WITHIN: Duration = Duration::from_secs(4);
 
 /// Everything that the main task owns.
 struct Agent {
@@ -85,6 +94,9 @@ struct Agent {
     keeper: Keeper,
     pressure: Pressure,
     quiet: Quiet,
+    alerts: Option<Alerts>,
+    /// Recordings asked for so far.
+    recordings: u64,
     started: ftagent_core::time::Instant,
 }
 
@@ -104,6 +116,8 @@ pub(super) async fn live(config: &Config, enforce: bool, without: Option<Part>) 
     warn(warning);
     let (blocks, warning) = Blocks::open(config);
     warn(warning);
+    let telling = alert::start(config)?;
+    let (messages, recording) = recorder::start(recorder::folder(config), &config.forensics)?;
     let events = Events::new();
     let past = state::incidents::read(&config.state_dir).unwrap_or_else(|error| {
         tracing::warn!("the incident log cannot be read, so incidents are numbered anew: {error}");
@@ -133,14 +147,21 @@ pub(super) async fn live(config: &Config, enforce: bool, without: Option<Part>) 
         keeper: keeper.clone(),
         pressure: Pressure::default(),
         quiet: Quiet::default(),
+        alerts: telling.as_ref().map(|(alerts, _)| alerts.clone()),
+        recordings: 0,
         started,
     };
+    agent.control(Control::Recorder(Recorder::new(config.forensics.pcap, messages)));
     agent.introduce();
     agent.tell_blocks();
     let parting = agent.wait(looking, shard, &again).await;
     again::tell_service(if matches!(parting, Ok(Parting::Again)) { "RELOADING=1" } else { "STOPPING=1" });
     drain(&orders, enforcer, !matches!(parting, Ok(Parting::Withdraw)));
     keeper.end(writing);
+    if !matches!(parting, Ok(Parting::Again)) {
+        // Whoever begins again has no time for this; what waits is on the disk.
+        end_telling(telling, recording).await;
+    }
     match parting? {
         Parting::Withdraw | Parting::Leave => Ok(Exit::Fine),
         Parting::Again => Err(again.begin().into()),
@@ -196,7 +217,7 @@ fn spawn_shard(
     (controls, learnt): (Receiver<Control>, Learnt),
     without: Option<Part>,
 ) -> Result<oneshot::Receiver<String>, Failure> {
-    let plan = look::capture_plan(&snapshot.services, plugins);
+    let plan = look::capture_plan(&snapshot.services, plugins, config.forensics.pcap);
     let watched: Vec<_> = interfaces.iter().map(|(interface, _)| interface.clone()).collect();
     let capture = LiveCapture::open(&watched, &plan, look::capture_options(config))?;
     let mut engine = Engine::new(look::engine_config(), plugins.roster(), snapshot.services.clone());
@@ -204,7 +225,8 @@ fn spawn_shard(
     engine.restore(learnt);
     adopt_connections(&mut engine, orders);
     let seats = if without == Some(Part::Plugin) { Seats::default() } else { Seats::new(&plugins.plugins()) };
-    let shard = Shard { capture, engine, seats, controls, orders: orders.clone() };
+    let shard =
+        Shard { capture, engine, seats, controls, orders: orders.clone(), alerts: None, recorder: None };
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new().name("shard".to_owned()).spawn(move || {
         let why = shard.work().map_or_else(|error| error.to_string(), |()| String::new());
@@ -229,6 +251,19 @@ fn adopt_connections(engine: &mut Engine, orders: &SyncSender<Order>) {
     }
 }
 
+/// Both end by themselves once the shard has let go of its ends; telling spends two seconds on what waits.
+async fn end_telling(telling: alert::Telling, recording: std::thread::JoinHandle<()>) {
+    if let Some((alerts, task)) = telling {
+        drop(alerts);
+        if tokio::time::timeout(TOLD_WITHIN, task).await.is_err() {
+            tracing::warn!("notices that wait are told after the next start");
+        }
+    }
+    if recording.join().is_err() {
+        tracing::error!("the recorder panicked; the last packets of an incident are lost");
+    }
+}
+
 fn drain(orders: &SyncSender<Order>, enforcer: std::thread::JoinHandle<()>, keep: bool) {
     // A full queue is emptied by the thread that reads it; if that is gone there is nothing to drain.
     let _ = orders.send(Order::End { keep });
@@ -242,6 +277,9 @@ impl Agent {
     fn introduce(&self) {
         for (interface, because) in &self.interfaces {
             tracing::info!("watching {}: {because}", interface.name);
+        }
+        if let Some(alerts) = &self.alerts {
+            self.control(Control::Alerts(alerts.clone()));
         }
         tracing::info!(
             "{} services of {} servers",
@@ -383,7 +421,7 @@ impl Agent {
     /// Tells both threads which services there are and which mode holds for them.
     fn tell_services(&self) {
         let services = look::services_as_configured(&self.config, &self.snapshot.services);
-        let plan = look::capture_plan(&services, &self.plugins);
+        let plan = look::capture_plan(&services, &self.plugins, self.config.forensics.pcap);
         self.control(Control::Services(services.clone(), plan));
         self.control(Control::FixedLimits(look::fixed_limits(&self.config, &services)));
         let modes = services.iter().map(|service| (service.key, self.modes.of(&service.server))).collect();
@@ -449,6 +487,7 @@ impl Agent {
                 // Whoever asked may have left.
                 let _ = reply.send(changed.map(|()| self.modes.view()));
             }
+            Request::Record { query, reply } => self.record(&query, reply),
             Request::Explain { address, reply } => {
                 let (explained, explanation) = oneshot::channel();
                 self.control(Control::Explain(address, explained));
@@ -492,6 +531,40 @@ impl Agent {
         Ok(())
     }
 
+    /// Has the shard record a server; the blocks of the file go from the recorder to whoever asked.
+    fn record(&mut self, query: &RecordQuery, reply: oneshot::Sender<Result<CaptureBlocks, String>>) {
+        self.recordings += 1;
+        let asked = recorder::services_of(&self.snapshot.services, &query.server).and_then(|services| {
+            let anonymiser =
+                query.anonymise.then(|| recorder::anonymiser(&self.config.state_dir)).transpose();
+            let anonymiser = anonymiser.map_err(|error| format!("{error:#}"))?;
+            let (blocks, received) = mpsc::channel(Recording::BLOCKS);
+            let comment = format!("ftagent recording of {} s", query.seconds);
+            let (number, seconds) = (self.recordings, query.seconds);
+            Ok((Recording { number, services, seconds, comment, anonymiser, blocks }, received))
+        });
+        let (recording, received) = match asked {
+            Ok(asked) => asked,
+            Err(why) => {
+                // Whoever asked may have left.
+                let _ = reply.send(Err(why));
+                return;
+            }
+        };
+        let (begun, beginning) = oneshot::channel();
+        self.control(Control::Record(recording, begun));
+        tokio::spawn(async move {
+            let begun = beginning.await.unwrap_or(false);
+            let answer = if begun {
+                Ok(received)
+            } else {
+                Err("too much is recorded at the moment; ask again".to_owned())
+            };
+            // Whoever asked may have left.
+            let _ = reply.send(answer);
+        });
+    }
+
     fn leases_of(&self, address: std::net::IpAddr) -> serde_json::Value {
         let wall = self.wall.lock().unwrap_or_else(PoisonError::into_inner);
         let leases = wall.iter().flat_map(|wall| &wall.leases).filter(|lease| lease.source == address);
@@ -512,7 +585,7 @@ impl Agent {
 
     fn status(&self, report: Option<ShardReport>) -> ftagent_api::views::Status {
         let wall = self.wall.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        status::view(&status::Parts {
+        let mut status = status::view(&status::Parts {
             started: self.started,
             modes: &self.modes,
             blocks: &self.blocks,
@@ -524,6 +597,8 @@ impl Agent {
             keeper: &self.keeper,
             pressure: &self.pressure,
             quiet: &self.quiet,
-        })
+        });
+        status.problems.extend(self.alerts.iter().flat_map(alert::problems));
+        status
     }
 }

@@ -34,6 +34,7 @@ use super::status;
 use crate::cli::Places;
 use crate::config;
 use crate::config::Config;
+use crate::config::Pcap;
 use crate::exit::Exit;
 use crate::exit::Failure;
 
@@ -43,6 +44,8 @@ const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Bytes of a frame that hold its headers: Ethernet, two tags, the longest IPv4 and TCP headers but for 14 bytes.
 const HEADER_BYTES: u16 = 128;
+/// Payload captured where whole packets are kept: an Ethernet frame's.
+const WHOLE_BYTES: u16 = 1_500;
 
 /// Discovery at work, and the catalogue that it reads.
 pub(super) struct Looking {
@@ -155,12 +158,13 @@ pub(super) fn interfaces(config: &Config, snapshot: &Snapshot) -> Result<Vec<(In
 }
 
 /// What is captured: headers of everything for this node, and for each port what its plugin reads.
-pub(super) fn capture_plan(services: &Services, plugins: &PluginSet) -> CapturePlan {
+pub(super) fn capture_plan(services: &Services, plugins: &PluginSet, pcap: Pcap) -> CapturePlan {
     let manifests = plugins.manifests();
     let per_port = services.iter().filter_map(|service| {
         let Judging::Plugin(name) = &service.judging else { return None };
         let manifest = manifests.iter().find(|manifest| manifest.name == *name)?;
-        Some((service.key.port, manifest.payload_bytes.max(manifest.stream_head)))
+        let reads = manifest.payload_bytes.max(manifest.stream_head);
+        Some((service.key.port, if pcap == Pcap::Full { WHOLE_BYTES } else { reads }))
     });
     CapturePlan { own: services.own().collect(), default_bytes: HEADER_BYTES, per_port: per_port.collect() }
 }

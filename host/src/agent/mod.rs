@@ -12,6 +12,7 @@
 //! things over bounded queues.
 
 mod again;
+mod alert;
 mod blocks;
 mod catalog;
 mod clock;
@@ -27,6 +28,7 @@ mod modes;
 pub(crate) mod plugins;
 mod pressure;
 mod quiet;
+pub(crate) mod recorder;
 pub(crate) mod seats;
 mod shard;
 mod status;

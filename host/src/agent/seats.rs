@@ -6,6 +6,7 @@ use ftagent_core::Engine;
 use ftagent_core::PluginIndex;
 use ftagent_core::Run;
 use ftagent_core::effect::Effects;
+use ftagent_core::frame::Frame;
 use ftagent_core::question::Answer;
 use ftagent_core::question::NoOpinion;
 use ftagent_core::time::Instant;
@@ -45,11 +46,25 @@ impl Seats {
 
     /// Hands a run to the engine and answers what is due in between.
     pub(crate) fn take(&mut self, engine: &mut Engine, run: &mut Run, effects: &mut Effects) {
+        self.take_each(engine, run, effects, &mut |_, _| {});
+    }
+
+    /// The same; `each` is told of the frame that was taken last, which is every one while the engine has a tap.
+    pub(crate) fn take_each(
+        &mut self,
+        engine: &mut Engine,
+        run: &mut Run,
+        effects: &mut Effects,
+        each: &mut impl FnMut(&mut Engine, &Frame<'_>),
+    ) {
         engine.look_ahead(run);
         let mut at = 0;
         while at < run.len() {
             at = engine.run(run, at, effects);
             self.answer_full(engine, engine.now(), effects);
+            if let Some(frame) = run.frame(at - 1) {
+                each(engine, &frame);
+            }
         }
         run.clear();
     }

@@ -12,6 +12,7 @@ use std::sync::mpsc::TryRecvError;
 use std::sync::mpsc::TrySendError;
 use std::time::Duration;
 
+use ftagent_alert::Alerts;
 use ftagent_capture::CapturePlan;
 use ftagent_capture::LiveCapture;
 use ftagent_capture::Losses;
@@ -21,8 +22,11 @@ use ftagent_core::Report;
 use ftagent_core::Roster;
 use ftagent_core::Run;
 use ftagent_core::baseline::Learnt;
+use ftagent_core::effect::Effect;
 use ftagent_core::effect::Effects;
+use ftagent_core::effect::Notice;
 use ftagent_core::engine::FixedLimit;
+use ftagent_core::frame::Frame;
 use ftagent_core::incident::Incident;
 use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Services;
@@ -33,6 +37,8 @@ use ftagent_sandbox::Seat;
 use tokio::sync::oneshot;
 
 use super::enforcer::Order;
+use super::recorder::Recorder;
+use super::recorder::Recording;
 use super::seats::Seats;
 
 /// How long to wait for packets before looking at the controls again.
@@ -56,6 +62,12 @@ pub(crate) enum Control {
     FixedLimits(Vec<(ServiceKey, FixedLimit)>),
     /// Somebody wants to keep what was learnt.
     Learnt(oneshot::Sender<Learnt>),
+    /// Incidents are told of from now on.
+    Alerts(Alerts),
+    /// Their packets are kept from now on.
+    Recorder(Recorder),
+    /// Somebody wants a recording; the answer is whether it can be had.
+    Record(Recording, oneshot::Sender<bool>),
     /// Somebody wants to know how things are.
     Report(oneshot::Sender<ShardReport>),
     /// Somebody wants to know everything of one address.
@@ -72,6 +84,8 @@ pub(crate) struct ShardReport {
     /// Name of each interface and whether it is watched at the moment.
     pub(crate) interfaces: Vec<(String, bool)>,
     pub(crate) effects_lost: u64,
+    /// Packets that the recorder lost because its writer did not keep up.
+    pub(crate) unrecorded: u64,
 }
 
 /// One capture thread's belongings.
@@ -81,6 +95,10 @@ pub(crate) struct Shard {
     pub(crate) seats: Seats,
     pub(crate) controls: Receiver<Control>,
     pub(crate) orders: SyncSender<Order>,
+    /// Whoever tells people, if anybody is to be told.
+    pub(crate) alerts: Option<Alerts>,
+    /// Whoever keeps packets.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl Shard {
@@ -90,6 +108,8 @@ impl Shard {
         let mut effects = Effects::default();
         let mut run = Run::default();
         let mut effects_lost = 0;
+        // Effects that were told of and still wait for the enforcer.
+        let mut held = 0;
         loop {
             loop {
                 match self.controls.try_recv() {
@@ -98,20 +118,31 @@ impl Shard {
                     Err(TryRecvError::Disconnected) => return Ok(()),
                 }
             }
-            let (engine, seats) = (&mut self.engine, &mut self.seats);
+            let (engine, seats, recorder) = (&mut self.engine, &mut self.seats, &mut self.recorder);
+            let mut kept = |engine: &mut Engine, frame: &Frame<'_>| {
+                if let Some(recorder) = recorder {
+                    recorder.frame(engine, frame);
+                }
+            };
             let end = self.capture.next_block(WAIT, &mut |frame| {
                 run.hold(frame);
                 if run.is_full() {
-                    seats.take(engine, &mut run, &mut effects);
+                    seats.take_each(engine, &mut run, &mut effects, &mut kept);
                 }
             })?;
-            seats.take(engine, &mut run, &mut effects);
+            seats.take_each(engine, &mut run, &mut effects, &mut kept);
             self.seats.answer_pending(&mut self.engine, end.now, &mut effects);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.judge(&mut self.engine);
+            }
             self.engine.tick(end.now, &mut effects);
             for report in self.capture.take_reports() {
                 tracing::warn!(?report, "capture");
             }
+            let notices = notices(&effects.asked[held..]);
             effects_lost += self.hand_over(&mut effects);
+            held = effects.asked.len();
+            self.tell(&notices, end.now);
         }
     }
 
@@ -132,10 +163,21 @@ impl Shard {
             Control::Services(services, plan) => {
                 self.engine.set_services(services);
                 self.capture.set_plan(&plan)?;
+                self.places_changed();
             }
             Control::Plugin { at, roster, seat } => {
                 self.engine.set_roster(roster);
                 self.seats.put(at, seat);
+                self.places_changed();
+            }
+            Control::Alerts(alerts) => self.alerts = Some(alerts),
+            Control::Recorder(recorder) => self.recorder = Some(recorder),
+            Control::Record(recording, reply) => {
+                let engine = &mut self.engine;
+                let now = engine.now();
+                let begun = self.recorder.as_mut().is_some_and(|r| r.record(engine, now, recording));
+                // Whoever asked may have left.
+                let _ = reply.send(begun);
             }
             Control::Report(reply) => {
                 let report = ShardReport {
@@ -145,6 +187,7 @@ impl Shard {
                     health: self.seats.health(),
                     interfaces: self.capture.interfaces().map(|(seen, on)| (seen.name.clone(), on)).collect(),
                     effects_lost,
+                    unrecorded: self.recorder.as_ref().map_or(0, Recorder::lost),
                 };
                 // Whoever asked may have left.
                 let _ = reply.send(report);
@@ -155,6 +198,27 @@ impl Shard {
             }
         }
         Ok(())
+    }
+
+    /// People are told from here and not from the enforcer, so that neither waits for the other.
+    fn tell(&mut self, notices: &[Notice], now: Instant) {
+        for notice in notices {
+            if let Some(alerts) = &self.alerts {
+                alerts.tell(notice);
+            }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.notice(&self.engine, notice);
+            }
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.tick(&mut self.engine, now);
+        }
+    }
+
+    fn places_changed(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.services_changed(&self.engine);
+        }
     }
 
     /// Hands the effects to the enforcer; says how many were lost.
@@ -173,6 +237,15 @@ impl Shard {
             Err(TrySendError::Full(_)) => 0,
         }
     }
+}
+
+/// What people are to be told of. Hardly ever anything.
+fn notices(asked: &[(Instant, Effect)]) -> Vec<Notice> {
+    let notices = asked.iter().filter_map(|(_, effect)| match effect {
+        Effect::Notice(notice) => Some(notice.clone()),
+        _ => None,
+    });
+    notices.collect()
 }
 
 /// The packet path runs before the game servers' threads, because a flood would otherwise starve its own cure.

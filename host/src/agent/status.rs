@@ -249,6 +249,7 @@ fn packets(report: &ShardReport) -> Value {
         "lost_damaged": losses.damaged,
         "sampled_away": losses.sampled_away,
         "effects_lost": report.effects_lost,
+        "unrecorded": report.unrecorded,
         "lost_at_bounds": report.engine.losses,
     })
 }

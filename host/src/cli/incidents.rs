@@ -42,6 +42,8 @@ enum Command {
         #[command(flatten)]
         json: JsonFlag,
     },
+    /// Write the packets that were kept of one, as a file for Wireshark
+    Pcap(super::pcap::Args),
 }
 
 #[derive(Serialize)]
@@ -54,6 +56,9 @@ struct Document {
 
 /// Prints the incidents, or one of them.
 pub(crate) fn run(places: &Places, args: &Args) -> Outcome {
+    if let Some(Command::Pcap(args)) = &args.command {
+        return super::pcap::run(places, args);
+    }
     let (mut incidents, unreadable_lines) = known(places)?;
     if let Some(Command::Show { id, json }) = &args.command {
         let Some(incident) = incidents.into_iter().find(|incident| incident.id == *id) else {

@@ -9,8 +9,10 @@ mod explain;
 mod incidents;
 mod mode;
 mod off;
+mod pcap;
 mod plugins;
 mod print;
+mod record;
 mod reference;
 mod replay;
 mod run;
@@ -76,6 +78,8 @@ enum Command {
     Events(events::Args),
     /// List the attacks of the past and present, or show everything known of one
     Incidents(incidents::Args),
+    /// Record the packets of one server into a file
+    Record(record::Args),
     /// Show everything known of one address and why
     Explain(explain::Args),
     /// Check that protection really works on this node, and say what to mend
@@ -120,6 +124,7 @@ pub(crate) fn run() -> Outcome {
         Command::Watch(args) => watch::run(&places, &args),
         Command::Events(args) => events::run(&places, &args),
         Command::Incidents(args) => incidents::run(&places, &args),
+        Command::Record(args) => record::run(&places, &args),
         Command::Explain(args) => explain::run(&places, &args),
         Command::Doctor(json) => doctor::run(&places, json),
         Command::Mode(args) => mode::run(&places, &args),

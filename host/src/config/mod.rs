@@ -4,6 +4,7 @@
 
 mod reader;
 mod show;
+mod telling;
 mod written;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ use crate::exit::Exit;
 use crate::exit::Failure;
 
 pub(crate) use show::shown;
+pub(crate) use telling::AlertConfig;
+pub(crate) use telling::ForensicsConfig;
+pub(crate) use telling::Pcap;
 
 /// Where the configuration is looked for when nobody says.
 const DEFAULT_FILE: &str = "/etc/ftagent/config.toml";
@@ -68,6 +72,10 @@ pub(crate) struct Config {
     pub(crate) firewall_always_block: Vec<IpNet>,
     /// What the link carries, in Mbit/s; 0 for what the card says.
     pub(crate) capture_link_mbit: u32,
+    /// Whom to tell of incidents.
+    pub(crate) alert: AlertConfig,
+    /// What is kept of their packets.
+    pub(crate) forensics: ForensicsConfig,
     /// Services that Docker does not tell of.
     pub(crate) services: Vec<StaticService>,
     /// Servers with settings of their own, by their whole name or the first eight characters of their uuid.
@@ -122,6 +130,8 @@ impl Default for Config {
             firewall_never_block: Vec::new(),
             firewall_always_block: Vec::new(),
             capture_link_mbit: 0,
+            alert: AlertConfig::default(),
+            forensics: ForensicsConfig::default(),
             services: Vec::new(),
             servers: BTreeMap::new(),
         }

@@ -35,6 +35,9 @@ pub(crate) fn shown(config: &Config) -> String {
     line(format!("never-block = {never:?}  # these are never dropped or limited"));
     let always: Vec<_> = config.firewall_always_block.iter().map(ToString::to_string).collect();
     line(format!("always-block = {always:?}  # nothing of these comes in"));
+    line(format!("never-block = {never:?}"));
+    line(config.alert.shown().trim_end().to_owned());
+    line(config.forensics.shown().trim_end().to_owned());
     for service in &config.services {
         line("\n[[services]]".to_owned());
         if let Some(address) = service.address {

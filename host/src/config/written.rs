@@ -10,7 +10,9 @@ use ftagent_core::service::Transport;
 use ipnet::IpNet;
 use toml::de::DeTable;
 
+use super::AlertConfig;
 use super::Config;
+use super::ForensicsConfig;
 use super::ServerConfig;
 use super::StaticService;
 use super::reader::Findings;
@@ -80,6 +82,8 @@ fn top(mut table: Table<'_, '_>, findings: &Findings<'_>) -> Config {
         }
         firewall.finish();
     }
+    config.alert = AlertConfig::read(&mut table, findings);
+    config.forensics = ForensicsConfig::read(&mut table);
     config.services = services(&mut table, findings);
     config.servers = servers(&mut table);
     table.finish();
@@ -208,6 +212,21 @@ mod tests {
                 "10.0.0.0/8 cannot be blocked: it is private (RFC 1918)",
                 "this is not a network such as 192.0.2.0/24",
                 "this is not a network such as 192.0.2.0/24",
+            ],
+        );
+    }
+
+    #[test]
+    fn whom_to_tell_is_checked() {
+        check(
+            "[alert]\nsecret-file = '/x'\nexec = ['tell; rm']\nmin-severity = 'hgh'\nnames = 1\n[forensics]\npcap = 'all'\ndays = 0\n",
+            &[
+                "`secret-file` signs a `webhook`, and there is none",
+                "`exec` begins with the whole path of a program",
+                "`min-severity` is one of `low`, `medium`, `high`, `critical`",
+                "`names` is `true` or `false`",
+                "`pcap` is one of `off`, `heads`, `full`",
+                "`days` is a whole number from 1 to 365",
             ],
         );
     }

@@ -2,6 +2,7 @@
 //! link type, clock resolution and clock offset.
 
 use ftagent_core::frame::Link;
+use ftagent_core::frame::Passage;
 
 use super::Ended;
 use super::Order;
@@ -25,6 +26,11 @@ const PACKET_OBSOLETE: u32 = 2;
 const PACKET_SIMPLE: u32 = 3;
 const PACKET_ENHANCED: u32 = 6;
 
+/// Bytes of a comment that are kept.
+const COMMENT_BYTES_MAX: usize = 1_024;
+
+const OPTION_COMMENT: u16 = 1;
+const OPTION_FLAGS: u16 = 2;
 const OPTION_TIME_RESOLUTION: u16 = 9;
 const OPTION_TIME_OFFSET: u16 = 14;
 
@@ -46,6 +52,11 @@ pub(super) struct Pcapng {
     interfaces: Vec<Interface>,
     /// The time of the last packet that had one, for simple packets, which have none.
     last_micros: u64,
+    /// Of the last section header and of the last packet; empty where there was none.
+    pub(super) section_comment: String,
+    pub(super) comment: String,
+    /// Which way the last packet went.
+    pub(super) direction: Option<Passage>,
 }
 
 /// Why a block ends the file.
@@ -96,7 +107,13 @@ impl Pcapng {
             return Err(Stop::Refused("the two lengths of a block differ"));
         }
         match kind {
-            SECTION => {}
+            SECTION => {
+                self.section_comment.clear();
+                let options = block.get(24..block_bytes - 4).unwrap_or_default();
+                each_option(order, options, |code, value| {
+                    keep_comment(&mut self.section_comment, code, value)
+                });
+            }
             INTERFACE => self.interface(order, block)?,
             _ => {
                 let step = self.packet(kind, order, block)?;
@@ -185,9 +202,42 @@ impl Pcapng {
             let ticks = (u64::from(order.u32(block, 12)) << 32) | u64::from(order.u32(block, 16));
             self.last_micros = interface.micros(ticks);
         }
+        self.comment.clear();
+        self.direction = None;
+        if kind == PACKET_ENHANCED {
+            let after = start + (bytes as usize).next_multiple_of(4);
+            let options = block.get(after..block.len() - 4).unwrap_or_default();
+            each_option(order, options, |code, value| {
+                keep_comment(&mut self.comment, code, value);
+                if code == OPTION_FLAGS && value.len() == 4 {
+                    self.direction = match order.u32(value, 0) & 3 {
+                        1 => Some(Passage::Ingress),
+                        2 => Some(Passage::Egress),
+                        _ => None,
+                    };
+                }
+            });
+        }
         let Some(link) = interface.link else { return Ok(Step::Unreadable) };
         let at_micros = self.last_micros;
         Ok(Step::Packet(Record { link, at_micros, start, bytes, wire_bytes, record_bytes: block.len() }))
+    }
+}
+
+/// Hands out the options of a block up to the end, or to the first that reaches past it.
+fn each_option(order: Order, mut options: &[u8], mut each: impl FnMut(u16, &[u8])) {
+    while options.len() >= 4 {
+        let (code, length) = (order.u16(options, 0), usize::from(order.u16(options, 2)));
+        let Some(value) = options.get(4..4 + length).filter(|_| code != 0) else { return };
+        each(code, value);
+        options = options.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
+    }
+}
+
+/// Keeps the first comment; what is no text in it becomes a replacement character.
+fn keep_comment(place: &mut String, code: u16, value: &[u8]) {
+    if code == OPTION_COMMENT && place.is_empty() {
+        place.push_str(&String::from_utf8_lossy(&value[..value.len().min(COMMENT_BYTES_MAX)]));
     }
 }
 

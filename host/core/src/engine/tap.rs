@@ -44,6 +44,14 @@ impl Engine {
         self.sites.get(site as usize).filter(|_| site != NODE).map(|site| &site.service)
     }
 
+    /// What the plugin of a place reads, in bytes: of every packet's payload, of the beginning of a stream, and whether
+    /// it reads the server's packets too. Zeros where no plugin judges.
+    pub fn reads_at(&self, site: u32) -> (u16, u16, bool) {
+        let plugin = self.sites.get(site as usize).filter(|_| site != NODE).and_then(|site| site.plugin);
+        let manifest = plugin.and_then(|plugin| self.roster.manifest(plugin));
+        manifest.map_or((0, 0, false), |m| (m.payload_bytes, m.stream_head, m.replies))
+    }
+
     /// Why a packet is hostile: `plugin/reason` or `host/reason`.
     pub fn reason_of(&self, judged: &Judged) -> Option<Arc<str>> {
         let why = judged.why.filter(|_| (judged.site as usize) < self.sites.len())?;
