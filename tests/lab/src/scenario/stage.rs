@@ -63,7 +63,8 @@ impl Stage {
     /// Makes the lab, starts the servers of these seats and lets players join.
     pub(crate) fn new(clients: &Clients, seats: &[Seat]) -> anyhow::Result<Self> {
         let lab = Lab::new()?;
-        let options = Options { ip6tables: seats.iter().any(|seat| seat.is_v6()), flags: Vec::new() };
+        let ip6tables = seats.iter().any(|seat| seat.is_v6());
+        let options = Options { ip6tables, ..Options::default() };
         let docker = Docker::start_with(&lab, options)?;
         let home = Meter::install_at_home(&lab)?;
         let node = Meter::install_on_interface(&lab.node().path(), "uplink")?;
