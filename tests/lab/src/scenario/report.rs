@@ -165,7 +165,7 @@ impl Outcome {
     pub(crate) fn line(&self) -> String {
         let first = self.first_drop_us.map_or("-".to_owned(), |us| format!("{} ms", us / 1_000));
         format!(
-            "{:>6}/s  first drop {first:>7}  reached {:>3}.{} %  lost {} of {} (newcomers {} of {}, {} on the wire)  disconnected {}",
+            "{:>6}/s  first drop {first:>7}  reached {:>3}.{} %  lost {} of {} (newcomers {} of {}, {} on the wire)  disconnected {}  joined {} of {}",
             self.attack_per_second,
             self.reached_permille() / 10,
             self.reached_permille() % 10,
@@ -174,7 +174,9 @@ impl Outcome {
             self.newcomers_lost,
             self.newcomers_sent,
             self.players_lost_on_wire,
-            self.disconnected
+            self.disconnected,
+            self.joins.joined,
+            self.joins.tried
         )
     }
 }

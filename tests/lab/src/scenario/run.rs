@@ -31,8 +31,9 @@ use crate::clock;
 use crate::crowd;
 use crate::kernel::Reader;
 
-/// How long players play before the first flood: long enough for ftagent to know them as players.
-const CALM_FIRST: Duration = Duration::from_secs(12);
+/// How long players play before the first flood: long enough for ftagent to know also those as players whose opening it
+/// did not see and whose game its plugin cannot read without it (30 s).
+const CALM_FIRST: Duration = Duration::from_secs(40);
 /// And before every other one.
 const CALM: Duration = Duration::from_secs(3);
 /// Newcomers a second while a flood lasts.
