@@ -186,8 +186,10 @@ impl Once<'_, '_> {
             }
         }
         for people in self.scenario.people.iter().filter(|people| people.joining_per_second == 0) {
-            let crowd = Crowd::start(&self.stage.lab, self.crowd(people));
-            let playing = crowd.wait_until_in(NEWCOMERS);
+            // They are there already: they come one after the other, and a slow server is waited for.
+            let plan = crowd::Plan { joining_per_second: 10, once: false, ..self.crowd(people) };
+            let crowd = Crowd::start(&self.stage.lab, plan);
+            let playing = crowd.wait_until_in(stage::JOINING);
             anyhow::ensure!(playing == crowd.players(), "{playing} of {} are in", crowd.players());
             crowds.push((0, crowd));
         }

@@ -26,7 +26,7 @@ pub(crate) const FULL_RATE: u64 = 30;
 /// And at the others.
 const IDLE_RATE: u64 = 1;
 /// How long players may take to join on a busy machine.
-const JOINING: Duration = Duration::from_secs(90);
+pub(crate) const JOINING: Duration = Duration::from_secs(90);
 /// How long light players may take.
 const JOINING_LIGHT: Duration = Duration::from_secs(12);
 
