@@ -115,7 +115,8 @@ fn plugins_see_only_the_sdk() {
 
 #[test]
 fn unsafe_code_is_where_the_map_says() {
-    let allowed = ["host/capture/src/ring.rs", "host/sandbox/src/contract/v1.rs"];
+    let allowed =
+        ["host/capture/src/pages.rs", "host/capture/src/ring.rs", "host/sandbox/src/contract/v1.rs"];
     let mut offences = Vec::new();
     for (path, text) in
         files("rs").into_iter().filter(|(path, _)| path.starts_with("host/") || path.starts_with("plugins/"))

@@ -6,7 +6,6 @@
 
 use ftagent_core::effect::Effect;
 use ftagent_core::effect::Notice;
-use ftagent_core::incident::Target;
 use ftagent_core::service::ServiceKey;
 use ftagent_core::time::Instant;
 
@@ -33,16 +32,29 @@ impl Wall {
         for effect in effects {
             match effect {
                 Effect::Notice(Notice::IncidentOpened(incident)) => {
-                    if let Target::Service(service) = incident.target {
-                        begun.extend(self.wanted.on_addresses(&service));
+                    let services = incident.services().flat_map(|service| self.wanted.on_addresses(&service));
+                    let services: Vec<_> = services.collect();
+                    self.drops_of.extend(services.iter().map(|service| (*service, incident.id)));
+                    begun.extend(services);
+                }
+                // An attack may reach further services later.
+                Effect::Notice(Notice::IncidentChanged(incident)) => {
+                    for service in incident.services().flat_map(|service| self.wanted.on_addresses(&service))
+                    {
+                        if self.drops_of.insert(service, incident.id) != Some(incident.id) {
+                            begun.push(service);
+                        }
                     }
                 }
                 Effect::Notice(Notice::IncidentClosed(incident)) => {
-                    if let Target::Service(service) = incident.target {
-                        for service in self.wanted.on_addresses(&service) {
-                            self.awaiting_drop.remove(&service);
+                    let id = incident.id;
+                    let awaiting = &mut self.awaiting_drop;
+                    self.drops_of.retain(|service, of| {
+                        if *of == id {
+                            awaiting.remove(service);
                         }
-                    }
+                        *of != id
+                    });
                 }
                 _ => (),
             }

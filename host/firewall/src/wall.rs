@@ -3,6 +3,7 @@
 //! It belongs to one thread, in whose network namespace it works, and calls nobody back.
 
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ftagent_core::effect::Effect;
@@ -75,6 +76,8 @@ pub struct Wall {
     pub(crate) manual: Manual,
     /// Services under attack of which no packet was dropped yet.
     pub(crate) awaiting_drop: BTreeSet<ServiceKey>,
+    /// The incident for which a service's first drop was last awaited.
+    pub(crate) drops_of: HashMap<ServiceKey, u64>,
     armed_at: Option<Instant>,
     /// Elements of which the last change was refused.
     undone: BTreeSet<Element>,
@@ -123,6 +126,7 @@ impl Wall {
             node_is_early: false,
             manual: Manual::default(),
             awaiting_drop: BTreeSet::new(),
+            drops_of: HashMap::new(),
             armed_at: None,
             undone: BTreeSet::new(),
             refused_by_kernel: None,

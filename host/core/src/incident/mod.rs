@@ -193,3 +193,14 @@ pub struct Incident {
     /// Packets a second, one number a second from the opening on; bounded, the oldest kept.
     pub pps_by_second: Vec<u32>,
 }
+
+impl Incident {
+    /// Every service that is known to suffer it.
+    pub fn services(&self) -> impl Iterator<Item = ServiceKey> {
+        let target = match self.target {
+            Target::Service(service) => Some(service),
+            Target::Address(_) | Target::Node => None,
+        };
+        target.into_iter().chain(self.also.iter().copied())
+    }
+}
