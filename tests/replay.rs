@@ -341,12 +341,7 @@ fn forged_floods() -> Vec<Flood> {
         flood("syn and fin", segments(25_565, SYN | FIN, b""), "minecraft-java/bad-tcp-flags", limit),
         flood("no flags at all", segments(5_154, 0, b""), "generic/bad-tcp-flags", shape),
         flood("reflected syn-ack", segments(5_154, SYN | ACK, b""), "generic/stray-syn-ack", limit),
-        flood(
-            "acks of no connection",
-            segments(25_565, PSH | ACK, &[0x55; 40]),
-            "host/too-many-strangers",
-            limit,
-        ),
+        flood("acks of no connection", segments(25_565, PSH | ACK, &[0x55; 40]), "host/too-much-play", limit),
         flood("raknet pings", datagrams(19_132, &ping), "host/too-many-queries", limit),
         flood(
             "raknet openings",
