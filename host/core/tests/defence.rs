@@ -341,3 +341,27 @@ fn who_was_connected_before_we_began_has_a_lane_at_once() {
     stage.rest(7_000);
     assert!(lanes(&stage) > first, "they are renewed while the client may still be there");
 }
+
+#[test]
+fn where_attackers_are_real_clients_a_handshake_alone_is_no_ticket() {
+    let mut stage = Stage::new();
+    stage.forged(1_000, 500, b"!");
+    let client = |number: u8| (Ipv4Addr::new(192, 0, 2, number), 40_000);
+    let lanes_of = |stage: &Stage, number: u8| {
+        let ip = IpAddr::from(client(number).0);
+        let of = |effect: &Effect| match effect {
+            Effect::Lane(lane) if lane.source == ip => Some(lane.source_port),
+            _ => None,
+        };
+        stage.effects.asked.iter().filter_map(|(_, effect)| of(effect)).collect::<Vec<_>>()
+    };
+    stage.handshake(2_000, client(1));
+    support::flush(&mut stage.engine, &mut stage.effects);
+    assert_eq!(lanes_of(&stage, 1), [Some(40_000)], "its own, and none for what else comes from there");
+    for number in 2..120 {
+        stage.handshake(2_010 + 5 * u64::from(number), client(number));
+    }
+    stage.handshake(2_900, client(200));
+    support::flush(&mut stage.engine, &mut stage.effects);
+    assert!(lanes_of(&stage, 2).len() == 1 && lanes_of(&stage, 200).is_empty(), "too many in one second");
+}

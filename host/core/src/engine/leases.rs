@@ -43,6 +43,9 @@ impl Engine {
         };
         if flow.standing.now() >= Standing::Proven && !std::mem::replace(&mut flow.turned_hostile, true) {
             source.turned_hostile(second_of(waiting.at));
+            if let Some(attack) = &mut self.sites[waiting.site as usize].attack {
+                attack.turned_hostile();
+            }
         }
         let Some(entry) = self.flows.get(waiting.flow) else { return };
         if !may_lease(&entry.value, source)

@@ -13,7 +13,6 @@ use crate::judge::Opinion;
 use crate::judge::Why;
 use crate::judge::attack::Attack;
 use crate::judge::lane;
-use crate::judge::level::Dim;
 use crate::limits;
 use crate::manifest::Certainty;
 use crate::measure::Measure;
@@ -53,6 +52,10 @@ impl Engine {
         let lane = lane::of_flow(&entry.key, flow, site.key());
         let smaller = lane::of_address(&lane);
         effects.ask(when, Effect::Lane(lane));
+        // A bot that came with the attack and connects again and again must not bring its next connections along.
+        if !played_or_was_here(flow, site.attack.as_ref()) {
+            return;
+        }
         let number = self.lane_round;
         let asked = self.sources.get_mut(entry.value.source).is_some_and(|source| {
             let asked = round && source.lane_round == number;
@@ -108,10 +111,13 @@ pub(super) fn bit_of(why: Why) -> u16 {
     }
 }
 
-/// While too many real clients open connections, a completed handshake alone is no ticket: who came with the
-/// attack must play first.
+/// While attackers are real clients, a completed handshake alone is no ticket: who came with the attack must play
+/// first.
 fn may_have_lane(flow: &Flow, attack: Option<&Attack>) -> bool {
-    let Some(attack) = attack else { return true };
-    let by_clients = matches!(attack.dim, Dim::Opening | Dim::Query | Dim::Join | Dim::Excess);
-    !by_clients || flow.standing.now() > Standing::Proven || flow.began < attack.began
+    attack.is_none_or(|attack| !attack.by_clients()) || played_or_was_here(flow, attack)
+}
+
+/// Whether it has shown more than that it is where it says it is, or was there before the attack.
+fn played_or_was_here(flow: &Flow, attack: Option<&Attack>) -> bool {
+    attack.is_none_or(|attack| flow.standing.now() > Standing::Proven || flow.began < attack.began)
 }

@@ -216,7 +216,10 @@ impl Engine {
         }
         if earned > flow.standing.now() {
             if flow.standing.now() == Standing::Stranger {
-                joined = site.attack.as_ref().and_then(|attack| attack.place);
+                if let Some(attack) = &mut site.attack {
+                    joined = attack.place;
+                    attack.proves(second_of(when));
+                }
                 if flow.is_tcp() && flow.first_seen {
                     site.mix.completed(Vector::SYN);
                 }

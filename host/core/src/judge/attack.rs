@@ -21,6 +21,11 @@ const CROWD_FLOOR_PPS: u32 = 50;
 /// Seconds' worth of packets at once, so that new players' first words fit.
 const CROWD_BURST_SECONDS: u32 = 2;
 
+/// So many clients that proved themselves and then turned out hostile show that attackers have real addresses.
+const HOSTILE_CLIENTS: u32 = 8;
+/// So do so many that prove themselves within one second.
+const PROVEN_PER_SECOND: u32 = 50;
+
 /// A running attack.
 #[derive(Clone, Debug)]
 pub(crate) struct Attack {
@@ -35,12 +40,51 @@ pub(crate) struct Attack {
     pub(crate) impossible: u64,
     /// The place of its incident, unless there were too many.
     pub(crate) place: Option<usize>,
+    hostile_clients: u32,
+    proven_second: u32,
+    proven_in_second: u32,
+    /// Real clients came in such numbers that they are the attack.
+    crowded: bool,
 }
 
 impl Attack {
     pub(crate) fn begin(at: Instant, dim: Dim, reason: Arc<str>, gauge: &Gauge) -> Self {
         let crowd_pps = gauge.normal_pps().saturating_mul(2).max(CROWD_FLOOR_PPS);
-        Self { began: at, dim, reason, crowd_pps, calm_since: None, renewed: at, impossible: 0, place: None }
+        Self {
+            began: at,
+            dim,
+            reason,
+            crowd_pps,
+            calm_since: None,
+            renewed: at,
+            impossible: 0,
+            place: None,
+            hostile_clients: 0,
+            proven_second: 0,
+            proven_in_second: 0,
+            crowded: false,
+        }
+    }
+
+    /// A client that came while it lasts has proven itself in this second.
+    pub(crate) fn proves(&mut self, second: u32) {
+        if second != self.proven_second {
+            (self.proven_second, self.proven_in_second) = (second, 0);
+        }
+        self.proven_in_second += 1;
+        self.crowded |= self.proven_in_second >= PROVEN_PER_SECOND;
+    }
+
+    /// One that has proven itself turned out hostile.
+    pub(crate) fn turned_hostile(&mut self) {
+        self.hostile_clients = self.hostile_clients.saturating_add(1);
+    }
+
+    /// Whether it is made by clients with real addresses. Then a completed handshake alone is no ticket.
+    pub(crate) fn by_clients(&self) -> bool {
+        matches!(self.dim, Dim::Opening | Dim::Query | Dim::Join | Dim::Excess)
+            || self.hostile_clients >= HOSTILE_CLIENTS
+            || self.crowded
     }
 
     /// Whether the measures are due again; if so they count as renewed.
