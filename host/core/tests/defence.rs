@@ -345,7 +345,10 @@ fn who_was_connected_before_we_began_has_a_lane_at_once() {
 #[test]
 fn where_attackers_are_real_clients_a_handshake_alone_is_no_ticket() {
     let mut stage = Stage::new();
-    stage.forged(1_000, 500, b"!");
+    for number in 0..500u32 {
+        let from = (Ipv4Addr::from_bits(0x0a00_0000 | number), 1_234);
+        stage.send(&support::tcp(1_000 + u64::from(number), from, SERVICE, (SYN, number, 0), b""));
+    }
     let client = |number: u8| (Ipv4Addr::new(192, 0, 2, number), 40_000);
     let lanes_of = |stage: &Stage, number: u8| {
         let ip = IpAddr::from(client(number).0);
