@@ -7,6 +7,9 @@ use std::process::Command;
 use anyhow::Context as _;
 use anyhow::bail;
 
+/// What cargo tells a program that it runs about the program's package.
+const PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -17,6 +20,11 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args).current_dir(root());
+    // `cargo xtask` tells us about the package xtask; build scripts that look at it (ring's) would run again each time.
+    let told = std::env::vars_os().map(|(name, _)| name);
+    for name in told.filter(|name| PACKAGE.iter().any(|begin| name.to_string_lossy().starts_with(begin))) {
+        command.env_remove(name);
+    }
     command
 }
 
