@@ -35,7 +35,6 @@ pub(crate) fn shown(config: &Config) -> String {
     line(format!("never-block = {never:?}  # these are never dropped or limited"));
     let always: Vec<_> = config.firewall_always_block.iter().map(ToString::to_string).collect();
     line(format!("always-block = {always:?}  # nothing of these comes in"));
-    line(format!("never-block = {never:?}"));
     line(config.alert.shown().trim_end().to_owned());
     line(config.forensics.shown().trim_end().to_owned());
     for service in &config.services {
@@ -81,7 +80,8 @@ mod tests {
                     runtime-dir = '/r'\nstate-dir = '/s'\nplugins-dir = '/p'\ngames-dir = '/g'\n[capture]\n\
                     packets-per-second = 5000\nring-mib = 7\nlink-mbit = 900\n[firewall]\nmark-bit = 3\n\
                     early-per-service = 300\nearly-per-node = 400\nnever-block = ['192.0.2.0/24']\n\
-                    always-block = ['198.51.100.0/24']\n[servers.a]\nmode = 'observe'\n\
+                    always-block = ['198.51.100.0/24']\n[alert]\nexec = ['/bin/true']\nmin-severity = 'high'\n\
+                    names = true\nnode = 'n'\n[forensics]\npcap = 'full'\ndays = 3\ntotal-mib = 99\n[servers.a]\nmode = 'observe'\n\
                     attack-packets-per-second = 5\nattack-bits-per-second = 6\nsyn-proxy = true\n";
         let (config, findings) = written::parse("config.toml", text);
         assert_eq!(findings, []);
