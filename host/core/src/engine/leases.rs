@@ -33,6 +33,9 @@ use crate::standing::Standing;
 use crate::time::Instant;
 use crate::wire::Address;
 
+/// Judged packets of a TCP connection that count as asking for something.
+const ASKS_OF_A_CONNECTION: u32 = 2;
+
 impl Engine {
     /// A packet was hostile for more than its rate, at a service under attack.
     pub(super) fn maybe_lease(&mut self, waiting: &Waiting, why: Why, effects: &mut Effects) {
@@ -74,6 +77,10 @@ impl Engine {
         else {
             return;
         };
+        // A client may say one thing in many segments: of a connection only its first packets count.
+        if entry.value.is_tcp() && entry.value.tally.sum() > ASKS_OF_A_CONNECTION {
+            return;
+        }
         let seconds = source.proven_asks(second_of(waiting.at), opinion.class, waiting.weight, allowed);
         if !may_lease_for_excess(&entry.value, source, seconds)
             || !source.lease_due(entry.key.transport, waiting.at, attack::RENEW_MS)

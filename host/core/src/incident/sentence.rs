@@ -8,7 +8,9 @@ use super::open::Open;
 pub(crate) fn of(open: &Open) -> String {
     let record = &open.record;
     let kind = kind(open);
-    let rate = grouped(record.pps_by_second.last().map_or(record.peak_pps, |pps| u64::from(*pps)));
+    // Between pulses, and when it is over, the most of it says more than nothing.
+    let lately = record.pps_by_second.last().filter(|pps| **pps > 0);
+    let rate = grouped(lately.map_or(record.peak_pps, |pps| u64::from(*pps)));
     let mut says = format!("{kind} of {rate} packets/s{} at {}", sources(record), place(record));
     if record.pulses > 0 {
         says.push_str(&format!(", in {} pulses", record.pulses + 1));
