@@ -71,8 +71,14 @@ fn a_reload_with_a_mistake_in_the_configuration_changes_nothing() {
     std::fs::write(&config, "mode = 'enforce'\nmodus = 'observe'\n")
         .expect("the lab's folder can be written");
     let since_ms = clock::now_ms();
-    agent.signal(Signal::SIGHUP);
-    let (_, told) = agent.event("problem", since_ms, |said| said.to_string().contains("modus"));
+    // Who listens since a moment ago may not have been heard by the agent yet.
+    let told = clock::wait_for(Duration::from_secs(5), || {
+        agent.signal(Signal::SIGHUP);
+        std::thread::sleep(Duration::from_millis(200));
+        let mut problems = agent.events("problem", since_ms).into_iter().map(|(_, told)| told);
+        problems.find(|told| told.to_string().contains("modus"))
+    });
+    let told = told.expect("the mistake is told");
     assert!(told["says"].as_str().is_some_and(|says| says.contains("reload.toml")), "{told}");
     agent.knows(public(25_565), "minecraft-java");
     assert_eq!(agent.status()["mode"]["node"], "enforce");
