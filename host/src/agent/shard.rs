@@ -49,6 +49,7 @@ const WAIT: Duration = Duration::from_millis(10);
 const WAITING_EFFECTS_MAX: usize = 65_536;
 
 /// What a shard can be told.
+#[expect(clippy::large_enum_variant, reason = "few wait at a time, and the large one is sent once a life")]
 pub(crate) enum Control {
     /// The services changed, and with them what is captured.
     Services(Arc<Services>, CapturePlan),

@@ -400,11 +400,9 @@ impl Recorder {
     fn flush(&mut self) {
         for live in self.lives.iter_mut().flatten().filter(|live| !live.waiting.is_empty()) {
             let packets = std::mem::take(&mut live.waiting);
-            match self.messages.try_send(Message::Packets { id: live.id, packets }) {
-                Err(TrySendError::Full(Message::Packets { packets, .. })) => {
-                    self.lost += packets.len() as u64
-                }
-                Ok(()) | Err(_) => {}
+            let sent = self.messages.try_send(Message::Packets { id: live.id, packets });
+            if let Err(TrySendError::Full(Message::Packets { packets, .. })) = sent {
+                self.lost += packets.len() as u64;
             }
         }
     }

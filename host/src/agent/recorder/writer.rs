@@ -30,6 +30,10 @@ use crate::config::ForensicsConfig;
 
 /// What the shard tells the writer.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few wait at a time, and the large one is sent once a recording"
+)]
 pub(crate) enum Message {
     /// An incident opened.
     Incident { id: u64, comment: String },
