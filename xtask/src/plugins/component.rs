@@ -15,9 +15,11 @@ use super::toolchain::Toolchain;
 /// The custom section that holds a plugin's manifest.
 const SECTION: &str = "ftagent:manifest";
 
-/// Small and fast at once; without symbols, paths and unwinding.
-const PROFILE: [&str; 6] = [
+/// Fast, and without symbols, paths and unwinding. The workspace compiles its dependencies quickly rather than well; the
+/// standard library and what else a plugin carries is on the packet path.
+const PROFILE: [&str; 7] = [
     "profile.release.opt-level=3",
+    "profile.release.package.\"*\".opt-level=3",
     "profile.release.lto=\"fat\"",
     "profile.release.codegen-units=1",
     "profile.release.panic=\"abort\"",
