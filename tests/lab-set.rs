@@ -29,6 +29,7 @@ fn players_are_kept_and_junk_is_stopped() {
         lasting: Duration::from_secs(8),
         undefended_only: false,
         defended_only: true,
+        more_onsets: 0,
         attack_command: None,
         say: &|text| println!("{text}"),
     };

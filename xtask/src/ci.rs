@@ -9,7 +9,7 @@ use crate::test;
 /// Runs every check; the first that fails ends it.
 pub(crate) fn run() -> anyhow::Result<()> {
     step("formatting", || cargo::run(&mut cargo::cargo(&["fmt", "--all", "--check"])))?;
-    step("the built plugins are those of their sources", || plugins::run(plugins::Args::checking()))?;
+    step("the built plugins are those of their sources", || plugins::run(&plugins::Args::checking()))?;
     step("lints", || {
         let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"];
         cargo::run(&mut cargo::cargo(&clippy))

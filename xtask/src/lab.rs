@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Cut the scenarios that last minutes; the table says so
     #[arg(long)]
     fast: bool,
+    /// So many more beginnings of each attack, for the figures of the first drop
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    more_onsets: u64,
     /// Only without ftagent
     #[arg(long, conflicts_with = "defended_only")]
     undefended_only: bool,
@@ -84,6 +87,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         lasting: Duration::from_secs(args.seconds),
         undefended_only: args.undefended_only,
         defended_only: args.defended_only,
+        more_onsets: args.more_onsets,
         attack_command: args.attack_cmd,
         say: &say,
     };

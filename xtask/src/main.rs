@@ -47,7 +47,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Ci => ci::run(),
-        Task::Plugins(args) => plugins::run(args),
+        Task::Plugins(args) => plugins::run(&args),
         Task::New(args) => new::run(&args),
     }
 }

@@ -353,18 +353,24 @@ fn where_attackers_are_real_clients_a_handshake_alone_is_no_ticket() {
     let lanes_of = |stage: &Stage, number: u8| {
         let ip = IpAddr::from(client(number).0);
         let of = |effect: &Effect| match effect {
-            Effect::Lane(lane) if lane.source == ip => Some(lane.source_port),
+            Effect::Lane(lane) if lane.source == ip => Some((lane.source_port, lane.for_ms > 0)),
             _ => None,
         };
         stage.effects.asked.iter().filter_map(|(_, effect)| of(effect)).collect::<Vec<_>>()
     };
     stage.handshake(2_000, client(1));
     support::flush(&mut stage.engine, &mut stage.effects);
-    assert_eq!(lanes_of(&stage, 1), [Some(40_000)], "its own, and none for what else comes from there");
+    assert_eq!(
+        lanes_of(&stage, 1),
+        [(Some(40_000), true)],
+        "its own, and none for what else comes from there"
+    );
     for number in 2..120 {
         stage.handshake(2_010 + 5 * u64::from(number), client(number));
     }
     stage.handshake(2_900, client(200));
     support::flush(&mut stage.engine, &mut stage.effects);
-    assert!(lanes_of(&stage, 2).len() == 1 && lanes_of(&stage, 200).is_empty(), "too many in one second");
+    assert!(lanes_of(&stage, 200).is_empty(), "too many in one second");
+    let taken_back = [(Some(40_000), true), (Some(40_000), false), (None, false)];
+    assert_eq!(lanes_of(&stage, 2), taken_back, "and those who came before it showed");
 }

@@ -57,11 +57,12 @@ fn without_payload(packet: &Packet<'_>) -> Opinion {
 /// A segment with bytes of the client's stream.
 fn stream(packet: &Packet<'_>, flow: &mut u64) -> Opinion {
     let before = Phase::read(*flow);
-    // A login is opaque from its second packet on; what was hostile stays so.
+    // What was hostile stays so, and a login stays one unless what follows it is no client's.
     let phase = match before {
-        Phase::Login(_) | Phase::Hostile(_) => before,
+        Phase::Hostile(_) => before,
         _ => match read_head(packet) {
             Ok(Some(Opening::Relayed)) | Ok(None) => before,
+            Ok(_) if matches!(before, Phase::Login(_)) => before,
             Ok(Some(Opening::LoginAnnounced)) => return Opinion::genuine(Class::Opening),
             Ok(Some(Opening::Legacy)) => Phase::Legacy,
             Ok(Some(Opening::Status)) => Phase::Status,

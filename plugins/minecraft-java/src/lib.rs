@@ -3,8 +3,8 @@
 //! ```text
 //!              ┌─ fe .. ───────────── legacy ping
 //! [PROXY] ─────┼─ handshake, next 1 ─ status request, ping ...        all of it checked
-//!              └─ handshake, next 2 ─ login start ─ opaque from here  (encrypted, compressed)
-//!                             next 3
+//!              └─ handshake, next 2 ─ login start ─┬─ encryption response ─ opaque from here
+//!                             next 3               └─ plain or compressed packets  (offline mode)
 //! ```
 //!
 //! The client's first bytes are read from the stream's head, so it does not matter how they were cut into

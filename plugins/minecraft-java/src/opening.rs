@@ -20,8 +20,17 @@ pub(crate) enum Opening {
     Status,
     /// A handshake that announces a login; its first packet is not here yet.
     LoginAnnounced,
-    /// A handshake and a login's first packet.
+    /// A handshake and a login's first packet, and behind it what clients send there.
     Login,
+}
+
+/// A frame behind a login's first packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    /// It can be read, and so can the next.
+    Plain,
+    /// From here on everything is encrypted.
+    Encrypted,
 }
 
 /// What the server of this service expects.
@@ -54,6 +63,17 @@ const LOGIN_BYTES_MAX: u32 = 5_000;
 
 /// Clients send two, and six if they try twice more. Reading is done again with each segment, so what a stranger may make us read is bounded.
 const STATUS_FRAMES_MAX: u32 = 8;
+
+/// The same behind a login.
+const LOGIN_FRAMES_MAX: u32 = 8;
+/// An encryption response holds two numbers as long as the server's key (RSA, 1,024 bits), or one of them and a signature.
+const ENCRYPTION_RESPONSE_ID: u8 = 1;
+/// See there.
+const ENCRYPTION_RESPONSE_BYTES_MIN: u32 = 1 + 2 + 128;
+/// Ids of clients end below; the highest of 1.21 is 0x41.
+const IDS_END: u8 = 0x60;
+/// What begins a zlib stream with a window of 32 KiB (RFC 1950 2.2), as every compressor that clients use writes it.
+const ZLIB: u8 = 0x78;
 
 /// Reads as much as is here.
 pub(crate) fn read(cursor: &mut Cursor<'_>, expected: Expected) -> Result<Opening, Stop> {
@@ -191,6 +211,7 @@ fn status_frame(cursor: &mut Cursor<'_>, expected: Expected) -> Result<(), Stop>
 /// The login's first packet: id 0 and a name. What follows the name depends on the version.
 fn login(cursor: &mut Cursor<'_>) -> Result<Opening, Stop> {
     let len = frame(cursor)?;
+    let start = cursor.position();
     let id = cursor.u8()?;
     let name_bytes = cursor.varint(LENGTH_BYTES_MAX, reason::BAD_LOGIN)?;
     let fits = len <= LOGIN_BYTES_MAX && name_bytes.saturating_add(2) <= len;
@@ -198,5 +219,43 @@ fn login(cursor: &mut Cursor<'_>) -> Result<Opening, Stop> {
         return Err(Stop::Bad(reason::BAD_LOGIN));
     }
     cursor.bytes(name_bytes as usize)?;
-    Ok(Opening::Login)
+    match skip_rest(cursor, len, start).and_then(|()| behind_login(cursor)) {
+        Ok(()) | Err(Stop::NeedMore) => Ok(Opening::Login),
+        Err(bad) => Err(bad),
+    }
+}
+
+/// The frames behind a login's first packet, as far as they are here and can be read.
+fn behind_login(cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+    for _ in 0..LOGIN_FRAMES_MAX {
+        if cursor.is_at_end() || login_frame(cursor)? == Behind::Encrypted {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// One of them: an id, or, once the server has asked for compression, the length of what is compressed and a zlib stream,
+/// or a length of 0 and an id.
+fn login_frame(cursor: &mut Cursor<'_>) -> Result<Behind, Stop> {
+    let len = frame(cursor)?;
+    let start = cursor.position();
+    match cursor.peek()? {
+        ENCRYPTION_RESPONSE_ID if len >= ENCRYPTION_RESPONSE_BYTES_MIN => return Ok(Behind::Encrypted),
+        ..IDS_END => {}
+        _ => {
+            cursor.varint(LENGTH_BYTES_MAX, reason::BAD_LOGIN_STREAM)?;
+            if cursor.u8()? != ZLIB {
+                return Err(Stop::Bad(reason::BAD_LOGIN_STREAM));
+            }
+        }
+    }
+    skip_rest(cursor, len, start)?;
+    Ok(Behind::Plain)
+}
+
+/// Goes to the end of a frame of `len` bytes that began at `start`.
+fn skip_rest(cursor: &mut Cursor<'_>, len: u32, start: usize) -> Result<(), Stop> {
+    let read = u32::try_from(cursor.position() - start).unwrap_or(u32::MAX);
+    cursor.bytes(len.saturating_sub(read) as usize).map(|_| ())
 }

@@ -106,12 +106,34 @@ fn logins() {
         check_hex(login, "join");
     }
     assert_eq!(words(tcp(), &["1000fd05093132372e302e302e3163dd02"]), ["opening"]);
-    // What follows is encrypted and compressed: anything goes, and after a while it is play.
-    let login = tcp().client(&hex(LOGIN));
+    // What follows the server's key is encrypted: anything goes, and after a while it is play.
+    let login = tcp().client(&hex(LOGIN)).client(&encryption_response());
     let soon = login.clone().client(&[0; 40]).judge(&PLUGIN);
     assert_eq!(soon.last().class(), Class::Join);
     let later = login.wait_ms(6_000).client(&[0; 40]).ack().judge(&PLUGIN);
-    assert_eq!(later.words().split_off(3), ["play", "control"]);
+    assert_eq!(later.words().split_off(4), ["play", "control"]);
+}
+
+/// As 1.7 to 1.21 send it for a key of 1,024 bits: two encrypted numbers of 128 bytes.
+fn encryption_response() -> Vec<u8> {
+    let number = format!("8001{}", "c3".repeat(128));
+    hex(&format!("8502 01 {number} {number}"))
+}
+
+#[test]
+fn logins_without_encryption() {
+    // 1.20.4, npm client, measured: acknowledged, brand and settings behind the server's compression.
+    let compressed = "020003 190001 0f6d696e6563726166743a6272616e64 0776616e696c6c61 0e0000 05656e5f5553 0a 00 01 7f 01 00 01";
+    check_hex(&format!("{LOGIN} {compressed}"), "join");
+    // 1.8 without compression: settings, then a position.
+    check_hex(&format!("{LOGIN_1_8} 0b15 05656e5f5553 08 00 01 19 1904"), "join");
+    // A packet long enough to be compressed: 400 bytes, as zlib writes them.
+    check_hex(&format!("{LOGIN} 020003 0d 9003 789c4b4c1c058000 0055 33"), "join");
+    // Where the beginning of encryption was not seen to the end, nothing is said of what follows.
+    check(&tcp(), &[hex(LOGIN), encryption_response(), vec![0; 200]].concat(), "join");
+    for noise in ["77f3", "05ff0a111213", "77 8003 12", "020003 77 e1 55"] {
+        check_hex(&format!("{LOGIN} {noise} {}", "a5".repeat(20)), "!bad-login-stream");
+    }
 }
 
 #[test]
@@ -257,8 +279,11 @@ proptest! {
     }
 
     #[test]
-    fn what_follows_a_login_is_never_hostile(rest in prop::collection::vec(any::<u8>(), 1..200), len in 1usize..50) {
-        let judged = tcp().client(&hex(LOGIN)).client_split(&rest, len).judge(&PLUGIN);
-        prop_assert!(judged.none_hostile());
+    fn what_follows_the_servers_key_is_never_hostile(
+        rest in prop::collection::vec(any::<u8>(), 1..200),
+        len in 1usize..50,
+    ) {
+        let login = tcp().client(&hex(LOGIN)).client(&encryption_response());
+        prop_assert!(login.client_split(&rest, len).judge(&PLUGIN).none_hostile());
     }
 }

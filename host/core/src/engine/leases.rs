@@ -18,6 +18,7 @@ use crate::judge::Opinion;
 use crate::judge::Why;
 use crate::judge::allowed_pps;
 use crate::judge::attack;
+use crate::judge::attack::Attack;
 use crate::judge::lease::may_lease;
 use crate::judge::lease::may_lease_for_excess;
 use crate::judge::lease::refused_target;
@@ -46,12 +47,18 @@ impl Engine {
         };
         if flow.standing.now() >= Standing::Proven && !std::mem::replace(&mut flow.turned_hostile, true) {
             source.turned_hostile(second_of(waiting.at));
-            if let Some(attack) = &mut self.sites[waiting.site as usize].attack {
-                attack.turned_hostile();
+            let attack = self.sites[waiting.site as usize].attack.as_mut();
+            if attack.is_some_and(Attack::turned_hostile) {
+                self.ask_lanes_of(waiting.site, waiting.at, effects);
             }
         }
-        let Some(entry) = self.flows.get(waiting.flow) else { return };
-        if !may_lease(&entry.value, source)
+        let bots = self.sites[waiting.site as usize].attack.as_ref().is_some_and(Attack::by_clients);
+        let (Some(entry), Some(source)) =
+            (self.flows.get(waiting.flow), self.sources.get_mut(waiting.source))
+        else {
+            return;
+        };
+        if !may_lease(&entry.value, source, bots)
             || !source.lease_due(entry.key.transport, waiting.at, attack::RENEW_MS)
         {
             return;

@@ -67,6 +67,19 @@ impl Engine {
         }
     }
 
+    /// Takes back the lanes of those who came with an attack of real clients and had proven themselves before it was known
+    /// as such.
+    pub(super) fn end_lane(&self, at: Ref, when: Instant, effects: &mut Effects) {
+        let Some(entry) = self.flows.get(at) else { return };
+        let lane = lane::of_flow(&entry.key, &entry.value, self.sites[entry.value.site as usize].key());
+        let alone = self.sources.get(entry.value.source).is_none_or(|s| s.value.standings.now().settled == 0);
+        let address = alone.then(|| Lane { for_ms: 0, ..lane::of_address(&lane) });
+        effects.ask(when, Effect::Lane(Lane { for_ms: 0, ..lane }));
+        if let Some(address) = address {
+            effects.ask(when, Effect::Lane(address));
+        }
+    }
+
     /// What a hostile packet asks for: shapes and leases while an attack lasts.
     pub(super) fn hostile(&mut self, waiting: &Waiting, opinion: &Opinion, effects: &mut Effects) {
         if waiting.site == NODE {
@@ -113,11 +126,11 @@ pub(super) fn bit_of(why: Why) -> u16 {
 
 /// While attackers are real clients, a completed handshake alone is no ticket: who came with the attack must play
 /// first.
-fn may_have_lane(flow: &Flow, attack: Option<&Attack>) -> bool {
+pub(super) fn may_have_lane(flow: &Flow, attack: Option<&Attack>) -> bool {
     attack.is_none_or(|attack| !attack.by_clients()) || played_or_was_here(flow, attack)
 }
 
 /// Whether it has shown more than that it is where it says it is, or was there before the attack.
 fn played_or_was_here(flow: &Flow, attack: Option<&Attack>) -> bool {
-    attack.is_none_or(|attack| flow.standing.now() > Standing::Proven || flow.began < attack.began)
+    attack.is_none_or(|attack| flow.standing.now() > Standing::Proven || !attack.brought(flow.began))
 }

@@ -208,7 +208,7 @@ impl Engine {
     pub(super) fn lift(&mut self, at: Ref, when: Instant, effects: &mut Effects) {
         let Some(flow) = self.flows.get_mut(at) else { return };
         let site = &mut self.sites[flow.site as usize];
-        let mut joined = None;
+        let (number, mut joined, mut crowded) = (flow.site, None, false);
         let mut earned = standing::earned(flow, when.millis_since(flow.began));
         if earned == Standing::Settled && flow.standing.now() < Standing::Settled && !site.may_settle() {
             self.ledger.lost(Loss::SettledFull);
@@ -218,7 +218,7 @@ impl Engine {
             if flow.standing.now() == Standing::Stranger {
                 if let Some(attack) = &mut site.attack {
                     joined = attack.place;
-                    attack.proves(second_of(when));
+                    crowded = attack.proves(second_of(when));
                 }
                 if flow.is_tcp() && flow.first_seen {
                     site.mix.completed(Vector::SYN);
@@ -235,6 +235,9 @@ impl Engine {
         }
         if late {
             self.open_lane(at, when, effects);
+        }
+        if crowded {
+            self.ask_lanes_of(number, when, effects);
         }
     }
 

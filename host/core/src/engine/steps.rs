@@ -1,6 +1,7 @@
 //! What happens by the passing of time, in steps of 100 ms of packet time: ends of attacks, renewals, lanes.
 
 use super::Engine;
+use super::measures::may_have_lane;
 use crate::effect::Effects;
 use crate::judge::attack;
 use crate::judge::lane;
@@ -112,7 +113,7 @@ impl Engine {
         }
     }
 
-    /// Renews the lanes of one service.
+    /// Renews the lanes of one service, and takes back those that nobody should have any more.
     pub(super) fn ask_lanes_of(&mut self, site: u32, at: Instant, effects: &mut Effects) {
         self.lane_round = self.lane_round.wrapping_add(1).max(1);
         let lanes = std::mem::take(&mut self.lanes);
@@ -120,9 +121,12 @@ impl Engine {
             let here = self
                 .flows
                 .get(*flow_at)
-                .is_some_and(|entry| entry.value.site == site && lane::deserves(&entry.value, at));
-            if here {
+                .filter(|entry| entry.value.site == site && lane::deserves(&entry.value, at));
+            let Some(entry) = here else { continue };
+            if may_have_lane(&entry.value, self.sites[site as usize].attack.as_ref()) {
                 self.ask_lane(*flow_at, at, true, effects);
+            } else {
+                self.end_lane(*flow_at, at, effects);
             }
         }
         self.lanes = lanes;

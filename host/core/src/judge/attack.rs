@@ -21,6 +21,8 @@ const CROWD_FLOOR_PPS: u32 = 50;
 /// Seconds' worth of packets at once, so that new players' first words fit.
 const CROWD_BURST_SECONDS: u32 = 2;
 
+/// Whoever began so shortly before an attack began came with it: its first packets are what it was known by.
+const CAME_WITH_MS: u64 = 1_000;
 /// So many clients that proved themselves and then turned out hostile show that attackers have real addresses.
 const HOSTILE_CLIENTS: u32 = 8;
 /// So do so many that prove themselves within one second.
@@ -66,18 +68,28 @@ impl Attack {
         }
     }
 
-    /// A client that came while it lasts has proven itself in this second.
-    pub(crate) fn proves(&mut self, second: u32) {
+    /// A client that came while it lasts has proven itself in this second. Whether that shows, as new, that attackers have
+    /// real addresses.
+    pub(crate) fn proves(&mut self, second: u32) -> bool {
+        let known = self.by_clients();
         if second != self.proven_second {
             (self.proven_second, self.proven_in_second) = (second, 0);
         }
         self.proven_in_second += 1;
         self.crowded |= self.proven_in_second >= PROVEN_PER_SECOND;
+        !known && self.by_clients()
     }
 
-    /// One that has proven itself turned out hostile.
-    pub(crate) fn turned_hostile(&mut self) {
+    /// One that has proven itself turned out hostile. Whether that shows the same.
+    pub(crate) fn turned_hostile(&mut self) -> bool {
+        let known = self.by_clients();
         self.hostile_clients = self.hostile_clients.saturating_add(1);
+        !known && self.by_clients()
+    }
+
+    /// Whether a flow that began then came with it.
+    pub(crate) fn brought(&self, began: Instant) -> bool {
+        began >= self.began.minus_millis(CAME_WITH_MS)
     }
 
     /// Whether it is made by clients with real addresses. Then a completed handshake alone is no ticket.

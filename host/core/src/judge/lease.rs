@@ -9,6 +9,8 @@ use crate::wire::Address;
 
 /// Hostile opinions (impossible or unusual) that one flow must have collected.
 const HOSTILE_PACKETS: u32 = 20;
+/// The same while attackers are known to have real addresses.
+const HOSTILE_PACKETS_OF_BOTS: u32 = 5;
 
 /// Or so many proven flows of one source that turned hostile within a minute: bots that connect, say something that no
 /// client says, and connect again.
@@ -16,12 +18,14 @@ const HOSTILE_FLOWS: u32 = 5;
 
 /// Whether the source of this flow may be leased. The evidence must lie in this one proven flow, and be more than
 /// half of what it sent: a forger who guesses a player's port cannot outweigh the player. Or it lies in several
-/// proven flows, most of those that are present. Either way nobody else plays from this address.
-pub(crate) fn may_lease(flow: &Flow, source: &Source) -> bool {
+/// proven flows, most of those that are present. Either way nobody else plays from this address. `bots` says that the
+/// attackers are known to be real clients.
+pub(crate) fn may_lease(flow: &Flow, source: &Source, bots: bool) -> bool {
     let present = source.standings.now();
     let others = present.settled.saturating_sub(u32::from(flow.counted >= Standing::Settled));
+    let enough = if bots { HOSTILE_PACKETS_OF_BOTS } else { HOSTILE_PACKETS };
     let in_one_flow =
-        others == 0 && flow.tally.hostile >= HOSTILE_PACKETS && flow.tally.hostile > flow.tally.sum() / 2;
+        others == 0 && flow.tally.hostile >= enough && flow.tally.hostile > flow.tally.sum() / 2;
     let hostile_flows = source.hostile_flows();
     let in_many_flows =
         present.settled == 0 && hostile_flows >= HOSTILE_FLOWS && hostile_flows >= present.proven / 2;
@@ -76,7 +80,7 @@ mod tests {
         flow.tally = tally;
         let mut source = Source::default();
         source.standings.set(Standings { proven: settled.max(1), settled }, 0);
-        may_lease(&flow, &source)
+        may_lease(&flow, &source, false)
     }
 
     const HOSTILE: Tally = Tally { genuine: 5, hostile: 100, unknown: 0 };
@@ -102,7 +106,7 @@ mod tests {
             let mut source = Source::default();
             source.standings.set(Standings { proven: 1, settled }, 0);
             (0..flows).for_each(|_| source.turned_hostile(1));
-            may_lease(&flow, &source)
+            may_lease(&flow, &source, false)
         };
         assert!(check(Standing::Proven, 5, 0));
         assert!(!check(Standing::Proven, 4, 0));
@@ -136,5 +140,16 @@ mod tests {
     fn a_few_odd_packets_are_no_reason() {
         assert!(!check(Standing::Proven, Tally { hostile: 19, ..Tally::default() }, 0));
         assert!(!check(Standing::Proven, Tally { genuine: 500, hostile: 400, unknown: 0 }, 0));
+    }
+
+    #[test]
+    fn fewer_are_enough_while_attackers_are_known_to_have_real_addresses() {
+        let check = |hostile, bots| {
+            let mut flow = Flow::new(0, Ref::default(), Transport::Udp, Instant::START, 0);
+            flow.standing = Settled::new(Standing::Proven, 0);
+            flow.tally = Tally { genuine: 2, hostile, unknown: 0 };
+            may_lease(&flow, &Source::default(), bots)
+        };
+        assert!(check(5, true) && !check(4, true) && !check(19, false) && check(20, false));
     }
 }

@@ -1,5 +1,6 @@
 //! What one run of a scenario did, without ftagent or with it.
 
+use super::Seat;
 use crate::crowd::Seen;
 use crate::player::Health;
 
@@ -68,6 +69,8 @@ pub struct Outcome {
     pub newcomers_lost: u64,
     /// Players' connections that ended.
     pub disconnected: u64,
+    /// Of these, light players who heard nothing for some seconds, by server.
+    pub light_disconnected: Vec<(Seat, u64)>,
     /// The real clients' own words.
     pub real: Health,
     /// Newcomers.

@@ -22,6 +22,10 @@ pub struct Row {
     pub checks: Vec<Check>,
     /// Whether, without ftagent, so much reached the servers that it was an attack.
     pub is_attack: Option<bool>,
+    /// First drops of more beginnings of the same attack, in microseconds; 0 where nothing was dropped.
+    pub more_first_drops_us: Vec<u64>,
+    /// Why it could not be run, or not to its end.
+    pub failed: Option<String>,
     #[serde(skip)]
     scenario: Scenario,
 }
@@ -36,8 +40,17 @@ impl Row {
             defended: None,
             checks: Vec::new(),
             is_attack: None,
+            more_first_drops_us: Vec::new(),
+            failed: None,
             scenario: scenario.clone(),
         }
+    }
+
+    /// It could not be run to its end; the others still can.
+    pub(crate) fn fails(&mut self, how: &str, error: &anyhow::Error, say: &dyn Fn(&str)) {
+        let text = format!("{how}: {error:#}");
+        say(&format!("{} failed {text}", self.name));
+        self.failed.get_or_insert(text);
     }
 
     /// The targets that are missed.
@@ -64,6 +77,8 @@ pub struct Report {
 pub struct FirstDrops {
     /// Onsets that were answered by a drop.
     pub onsets: u64,
+    /// Those of attacks that reach containers and were not.
+    pub unanswered: u64,
     /// The middle one, in milliseconds.
     pub p50_ms: u64,
     /// All but one in a hundred are sooner.
@@ -74,11 +89,16 @@ impl Report {
     pub(crate) fn new(mut rows: Vec<Row>) -> Self {
         let calm = rows.iter().find(|row| row.name == "calm").and_then(|row| row.defended.as_ref());
         let calm_ppm = calm.map_or(0, Outcome::lost_ppm);
-        let mut drops = Vec::new();
+        let (mut drops, mut unanswered): (Vec<u64>, u64) = (Vec::new(), 0);
         for row in &mut rows {
             if row.scenario.stopped_min().is_some() {
                 row.is_attack = row.undefended.as_ref().map(check::reaches);
-                drops.extend(row.defended.as_ref().and_then(|outcome| outcome.first_drop_us));
+                let first = row.defended.as_ref().map(|outcome| outcome.first_drop_us.unwrap_or(0));
+                let onsets = || first.iter().chain(&row.more_first_drops_us);
+                drops.extend(onsets().filter(|us| **us > 0));
+                if row.is_attack != Some(false) {
+                    unanswered += onsets().filter(|us| **us == 0).count() as u64;
+                }
             }
             if let Some(outcome) = &row.defended {
                 row.checks = check::checks(&row.scenario, outcome, calm_ppm);
@@ -89,14 +109,15 @@ impl Report {
             let rank = (drops.len() * percent).div_ceil(100).saturating_sub(1);
             drops.get(rank).map_or(0, |us| us / 1_000)
         };
-        let first_drops = FirstDrops { onsets: drops.len() as u64, p50_ms: at(50), p99_ms: at(99) };
+        let first_drops =
+            FirstDrops { onsets: drops.len() as u64, unanswered, p50_ms: at(50), p99_ms: at(99) };
         Self { schema: 1, rows, first_drops }
     }
 
     /// Whether every target of every scenario is met.
     #[must_use]
     pub fn all_met(&self) -> bool {
-        self.rows.iter().all(|row| row.missed().is_empty())
+        self.rows.iter().all(|row| row.missed().is_empty() && row.failed.is_none())
     }
 
     /// The table.
@@ -111,9 +132,14 @@ impl Report {
         }
         let drops = self.first_drops;
         text += &format!(
-            "\nfirst drop over {} onsets: p50 {} ms, p99 {} ms\n",
-            drops.onsets, drops.p50_ms, drops.p99_ms
+            "\nfirst drop over {} onsets: p50 {} ms, p99 {} ms; {} more without a drop\n",
+            drops.onsets, drops.p50_ms, drops.p99_ms, drops.unanswered
         );
+        for row in &self.rows {
+            if let Some(failed) = &row.failed {
+                text += &format!("failed: {}: {failed}\n", row.name);
+            }
+        }
         for row in self.rows.iter().filter(|row| row.cut.is_some()) {
             text += &format!("cut short: {}: {}\n", row.name, row.cut.as_deref().unwrap_or(""));
         }
@@ -165,7 +191,7 @@ impl Outcome {
     pub(crate) fn line(&self) -> String {
         let first = self.first_drop_us.map_or("-".to_owned(), |us| format!("{} ms", us / 1_000));
         format!(
-            "{:>6}/s  first drop {first:>7}  reached {:>3}.{} %  lost {} of {} (newcomers {} of {}, {} on the wire)  disconnected {}  joined {} of {}",
+            "{:>6}/s  first drop {first:>7}  reached {:>3}.{} %  lost {} of {} (newcomers {} of {}, {} on the wire)  disconnected {}{}  joined {} of {}",
             self.attack_per_second,
             self.reached_permille() / 10,
             self.reached_permille() % 10,
@@ -175,6 +201,10 @@ impl Outcome {
             self.newcomers_sent,
             self.players_lost_on_wire,
             self.disconnected,
+            self.light_disconnected
+                .iter()
+                .map(|(seat, lost)| format!(" ({lost} at {seat:?})"))
+                .collect::<String>(),
             self.joins.joined,
             self.joins.tried
         )

@@ -42,6 +42,8 @@ const NEWCOMERS_PER_SECOND: u64 = 1;
 const LATER: Duration = Duration::from_secs(2);
 /// How long an all-clear is waited for.
 const ALL_CLEAR: Duration = Duration::from_secs(30);
+/// How long a flood lasts of which only the first drop is measured.
+const ONSET: Duration = Duration::from_secs(2);
 /// How long newcomers are waited for after the flood.
 const NEWCOMERS: Duration = Duration::from_secs(10);
 
@@ -59,6 +61,8 @@ pub struct Plan<'p> {
     pub undefended_only: bool,
     /// Only with it.
     pub defended_only: bool,
+    /// So many more beginnings of each attack, of which only the first drop is measured.
+    pub more_onsets: u64,
     /// A stranger's attacker that is run beside the floods.
     pub attack_command: Option<String>,
     /// Told what is being done.
@@ -73,9 +77,13 @@ pub fn run(plan: &Plan<'_>) -> anyhow::Result<Report> {
     let mut rows: Vec<Row> = plan.scenarios.iter().map(Row::new).collect();
     if !plan.defended_only {
         for (scenario, row) in plan.scenarios.iter().zip(&mut rows) {
-            let outcome = Once { plan, scenario, stage: &mut stage, agent: &mut None }.run()?;
-            (plan.say)(&format!("undefended  {:<24} {}", scenario.name, outcome.line()));
-            row.undefended = Some(outcome);
+            match (Once { plan, scenario, stage: &mut stage, agent: &mut None }).run() {
+                Ok(outcome) => {
+                    (plan.say)(&format!("undefended  {:<24} {}", scenario.name, outcome.line()));
+                    row.undefended = Some(outcome);
+                }
+                Err(error) => row.fails("undefended", &error, plan.say),
+            }
         }
     }
     if !plan.undefended_only {
@@ -89,9 +97,19 @@ pub fn run(plan: &Plan<'_>) -> anyhow::Result<Report> {
         stage.play_at(&[]);
         std::thread::sleep(CALM_FIRST);
         for (scenario, row) in plan.scenarios.iter().zip(&mut rows) {
-            let outcome = Once { plan, scenario, stage: &mut stage, agent: &mut agent }.run()?;
-            (plan.say)(&format!("defended    {:<24} {}", scenario.name, outcome.line()));
-            row.defended = Some(outcome);
+            let mut once = Once { plan, scenario, stage: &mut stage, agent: &mut agent };
+            match once.run() {
+                Ok(outcome) => {
+                    (plan.say)(&format!("defended    {:<24} {}", scenario.name, outcome.line()));
+                    row.defended = Some(outcome);
+                    row.more_first_drops_us = once.more_onsets();
+                }
+                Err(error) => row.fails("defended", &error, plan.say),
+            }
+            // It was ended for the sake of what failed then.
+            if agent.is_none() {
+                agent = Some(start(plan, &stage, &seats, "ftagent")?);
+            }
         }
         if let Some(agent) = agent {
             agent.end()?;
@@ -341,7 +359,8 @@ impl Once<'_, '_> {
             |arrived: crate::meter::Arrived| arrived.attackers + if any { arrived.others } else { 0 };
         let (from_ms, to_ms) = (measured.began_ms, clock::now_ms());
         let real = self.stage.real_health(from_ms, to_ms);
-        let light = self.stage.light_disconnected(from_ms, to_ms);
+        let light_disconnected = self.stage.light_disconnected(from_ms, to_ms);
+        let light: u64 = light_disconnected.iter().map(|(_, lost)| lost).sum();
         let others: u64 = crowds.iter().map(|(_, crowd)| crowd.disconnected(from_ms, to_ms)).sum();
         let onset = measured.onset;
         Outcome {
@@ -353,7 +372,7 @@ impl Once<'_, '_> {
             later_at_node: attack(late_node),
             later_in_containers: attack(late_inside),
             dropped: measured.dropped,
-            first_drop_us: onset.first_packet_us.zip(onset.first_drop_us).map(|(a, b)| b.saturating_sub(a)),
+            first_drop_us: onset.first_drop_us(),
             first_drop_apart_us: onset.apart_us,
             players_sent: home.players,
             players_lost: home.players.saturating_sub(inside.players),
@@ -361,6 +380,7 @@ impl Once<'_, '_> {
             newcomers_sent: home.newcomers,
             newcomers_lost: home.newcomers.saturating_sub(inside.newcomers),
             disconnected: real.disconnected + light + others,
+            light_disconnected,
             real,
             joins: Joins::default(),
             genuine_leased: self.genuine_leased(measured.began_ms),
@@ -368,6 +388,35 @@ impl Once<'_, '_> {
             stranger_said: measured.stranger_said.clone(),
             ..Outcome::default()
         }
+    }
+
+    /// First drops of more beginnings of the same attack, in microseconds, 0 for none; one that cannot be run is left
+    /// out.
+    fn more_onsets(&mut self) -> Vec<u64> {
+        let again = |_| match self.onset() {
+            Ok(first_drop_us) => Some(first_drop_us.unwrap_or(0)),
+            Err(error) => {
+                (self.plan.say)(&format!("{}: another onset: {error:#}", self.scenario.name));
+                None
+            }
+        };
+        let count = if self.scenario.begins_from_peace() { self.plan.more_onsets } else { 0 };
+        (0..count).filter_map(again).collect()
+    }
+
+    fn onset(&self) -> anyhow::Result<Option<u64>> {
+        std::thread::sleep(CALM);
+        let watch = Watch::start(&self.stage.lab)?;
+        let floods = self.scenario.floods.iter();
+        let running: Vec<_> = floods.map(|flood| self.flood(flood, ONSET)).collect::<anyhow::Result<_>>()?;
+        std::thread::sleep(ONSET);
+        running.into_iter().try_for_each(|attack| attack.finish().map(drop))?;
+        let onset = watch.end()?;
+        if let Some(agent) = self.agent.as_ref() {
+            clock::wait_for(ALL_CLEAR, || (agent.open_incidents() == 0).then_some(()));
+        }
+        self.stage.forget_attackers();
+        Ok(onset.first_drop_us())
     }
 
     /// Players' addresses among those that ftagent says it leased, and among those that the kernel's sets hold.
@@ -412,6 +461,12 @@ impl Once<'_, '_> {
 }
 
 impl Scenario {
+    /// Whether it is an attack out of a calm that a few seconds restore.
+    fn begins_from_peace(&self) -> bool {
+        let alone = self.people.is_empty() && self.warm_up.is_none() && !self.floods.is_empty();
+        self.stopped_min().is_some() && alone && self.before == Before::Running
+    }
+
     /// In thousandths, what must be stopped of it; nothing where it must only hurt nobody.
     pub(crate) fn stopped_min(&self) -> Option<u64> {
         if let Kind::Attack { stopped_min } = self.kind { Some(stopped_min) } else { None }

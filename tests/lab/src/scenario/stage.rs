@@ -207,10 +207,10 @@ impl Stage {
         real.fold(Health::default(), |sum, player| sum.and(&player.health(from_ms, to_ms)))
     }
 
-    /// How often light players lost their connections between two times.
-    pub(crate) fn light_disconnected(&self, from_ms: u64, to_ms: u64) -> u64 {
-        let light = self.places.iter().filter_map(|place| place.light.as_ref());
-        light.map(|crowd| crowd.disconnected(from_ms, to_ms)).sum()
+    /// How many light players lost their connections between two times, where any did.
+    pub(crate) fn light_disconnected(&self, from_ms: u64, to_ms: u64) -> Vec<(Seat, u64)> {
+        let lost = |place: &Place| place.light.as_ref().map_or(0, |crowd| crowd.disconnected(from_ms, to_ms));
+        self.places.iter().map(|place| (place.seat, lost(place))).filter(|(_, lost)| *lost > 0).collect()
     }
 }
 

@@ -48,9 +48,16 @@ pub(crate) struct Onset {
     /// Time stamp of the first attack packet, in microseconds of the monotonic clock.
     pub(crate) first_packet_us: Option<u64>,
     /// When the first drop was seen.
-    pub(crate) first_drop_us: Option<u64>,
+    pub(crate) dropped_us: Option<u64>,
     /// How long before that the counters were read last.
     pub(crate) apart_us: u64,
+}
+
+impl Onset {
+    /// From the first attack packet to the first drop.
+    pub(crate) fn first_drop_us(&self) -> Option<u64> {
+        self.first_packet_us.zip(self.dropped_us).map(|(packet, drop)| drop.saturating_sub(packet))
+    }
 }
 
 /// Two threads that watch.
@@ -82,7 +89,7 @@ impl Watch {
         let drop = self.drops.join().map_err(panicked)??;
         Ok(Onset {
             first_packet_us,
-            first_drop_us: drop.map(|(at, _)| at),
+            dropped_us: drop.map(|(at, _)| at),
             apart_us: drop.map_or(0, |(_, apart)| apart),
         })
     }

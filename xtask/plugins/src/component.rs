@@ -8,18 +8,16 @@ use std::process::Command;
 use anyhow::Context;
 use anyhow::bail;
 
-use super::toolchain::Std;
-use super::toolchain::TARGET;
-use super::toolchain::Toolchain;
+use crate::toolchain::Std;
+use crate::toolchain::TARGET;
+use crate::toolchain::Toolchain;
 
 /// The custom section that holds a plugin's manifest.
 const SECTION: &str = "ftagent:manifest";
 
-/// Fast, and without symbols, paths and unwinding. The workspace compiles its dependencies quickly rather than well; the
-/// standard library and what else a plugin carries is on the packet path.
-const PROFILE: [&str; 7] = [
+/// Fast, and without symbols, paths and unwinding.
+const PROFILE: [&str; 6] = [
     "profile.release.opt-level=3",
-    "profile.release.package.\"*\".opt-level=3",
     "profile.release.lto=\"fat\"",
     "profile.release.codegen-units=1",
     "profile.release.panic=\"abort\"",

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::bail;
 
-use super::debian;
+use crate::debian;
 
 /// What plugins are compiled for.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
