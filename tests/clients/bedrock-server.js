@@ -2,6 +2,7 @@
 // exchange, then it answers the client's tick_sync.
 'use strict'
 const bedrock = require('bedrock-protocol')
+const { default: InetAddress } = require('jsp-raknet/js/utils/InetAddress')
 const { say, goOnAfterFault } = require('./say')
 
 goOnAfterFault()
@@ -15,6 +16,10 @@ Connection.prototype.disconnect = function (reason) {
   this.listener.connections.delete(this.address.hash)
   this.listener.emit('closeConnection', this, reason)
 }
+
+// bedrock-protocol finds a client by its address as text, and jsp-raknet's addresses are all "[object Object]": what one
+// player says would be taken for the newest one's, who is then thrown out.
+InetAddress.prototype.toString = function () { return this.hash }
 
 const server = bedrock.createServer({
   host: '0.0.0.0',

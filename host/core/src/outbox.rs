@@ -35,6 +35,13 @@ pub(crate) struct Waiting {
     pub(crate) start: u8,
 }
 
+impl Waiting {
+    /// Whose it is, when it came, and its flow.
+    pub(crate) fn place(&self) -> (u32, Instant, Ref) {
+        (self.site, self.at, self.flow)
+    }
+}
+
 /// A batch in the making.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox {

@@ -56,6 +56,9 @@ pub(crate) struct Source {
     /// Proven flows that turned hostile since that second; [`Self::turned_hostile`] counts.
     hostile_flows: u32,
     hostile_since: u32,
+    /// Connections that it began under attack since that second; [`Self::begins`] counts.
+    begun: u16,
+    begun_since: u32,
     /// Openings, queries and joins in the running second, of proven flows only: nobody else can have sent them.
     proven_second: u32,
     proven_in_second: [u16; 3],
@@ -67,6 +70,8 @@ pub(crate) struct Source {
 
 /// Flows that turned hostile are forgotten after so many seconds.
 const HOSTILE_FLOWS_SECONDS: u32 = 60;
+/// And connections begun after so many.
+const BEGUN_SECONDS: u32 = 5;
 
 impl Source {
     /// One more proven flow turned hostile.
@@ -75,6 +80,15 @@ impl Source {
             (self.hostile_since, self.hostile_flows) = (second, 0);
         }
         self.hostile_flows = self.hostile_flows.saturating_add(1);
+    }
+
+    /// It begins a connection; how many within the last seconds.
+    pub(crate) fn begins(&mut self, second: u32) -> u16 {
+        if second.saturating_sub(self.begun_since) >= BEGUN_SECONDS {
+            (self.begun_since, self.begun) = (second, 0);
+        }
+        self.begun = self.begun.saturating_add(1);
+        self.begun
     }
 
     /// Whether a lease on it is due, which counts as asked for then: not within so many milliseconds of the last.

@@ -14,6 +14,7 @@ use crate::effect::SecondTry;
 use crate::effect::SynProxy;
 use crate::found::Samples;
 use crate::judge::attack;
+use crate::judge::attack::Attack;
 use crate::limits;
 use crate::measure::Answer;
 use crate::measure::Came;
@@ -36,6 +37,13 @@ const SECOND_TRY_AFTER_MS: u32 = 300;
 const SECOND_TRY_WITHIN_MS: u32 = 5_000;
 /// What all sources of one bucket may send together: as much as the smallest lane.
 const BUCKET_PPS: u32 = 100;
+/// The same while attackers are real clients, who stand in the buckets themselves: enough for the first words of a newcomer,
+/// who then gets a lane.
+const BUCKET_OF_BOTS_PPS: u32 = 10;
+/// Seconds' worth of packets at once, of the two.
+const BUCKET_BURST_SECONDS: u32 = 2;
+/// See there.
+const BUCKET_OF_BOTS_BURST_SECONDS: u32 = 4;
 /// Of Ethernet's 1,500 bytes (RFC 6691).
 const SYN_PROXY_SEGMENT_BYTES: u16 = 1_460;
 /// Windows of up to 8 MiB; what Linux announces by default.
@@ -164,13 +172,16 @@ impl Engine {
                 for_ms,
                 reason,
             }),
-            Measure::BucketLimit => Effect::BucketLimit(BucketLimit {
-                service,
-                packets_per_second: BUCKET_PPS,
-                burst: BUCKET_PPS * 2,
-                for_ms,
-                reason,
-            }),
+            Measure::BucketLimit => {
+                let bots = state.attack.as_ref().is_some_and(Attack::by_clients);
+                let (packets_per_second, seconds) = if bots {
+                    (BUCKET_OF_BOTS_PPS, BUCKET_OF_BOTS_BURST_SECONDS)
+                } else {
+                    (BUCKET_PPS, BUCKET_BURST_SECONDS)
+                };
+                let burst = packets_per_second * seconds;
+                Effect::BucketLimit(BucketLimit { service, packets_per_second, burst, for_ms, reason })
+            }
             Measure::SynProxy => Effect::SynProxy(SynProxy {
                 service,
                 segment_bytes: SYN_PROXY_SEGMENT_BYTES,

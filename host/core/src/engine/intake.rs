@@ -1,6 +1,7 @@
 //! From a packet to a row of a batch: whose it is, its flow and source, what it adds to them.
 
 use super::Engine;
+use super::measures::ROUNDS;
 use crate::count::HostReason;
 use crate::count::Loss;
 use crate::effect::Effects;
@@ -216,6 +217,9 @@ impl Engine {
         if flow.standing.now() < Standing::Player || !flow.in_lanes {
             self.lift(at, frame.at, effects);
         }
+        if attacked && syn && number == 0 {
+            self.maybe_lease_for_returning((site, frame.at, at), source_at, effects);
+        }
         let waiting = Waiting {
             flow: at,
             source: source_at,
@@ -269,7 +273,7 @@ impl Engine {
         let state = &self.sites[site as usize];
         let (attacked, plugin) = (state.attack.is_some(), state.plugin);
         let Some(flow) = self.flows.get_mut(at) else { return false };
-        let number = flow.from_server;
+        let (number, rounds) = (flow.from_server, flow.tcp.rounds());
         if let Upper::Tcp(tcp) = packet.upper {
             flow.tcp.server_packet(&tcp, packet.payload_bytes);
             if flow.tcp.closed() {
@@ -278,6 +282,9 @@ impl Engine {
             }
         }
         flow.server_packet(frame.at, attacked);
+        if attacked && flow.in_lanes && rounds < ROUNDS && flow.tcp.rounds() >= ROUNDS {
+            self.ask_lane(at, frame.at, false, effects);
+        }
         let wanted = plugin.filter(|plugin| self.roster.manifest(*plugin).is_some_and(|m| m.replies));
         let Some(plugin) = wanted else { return false };
         let weight = frame.sample_rate.max(1);

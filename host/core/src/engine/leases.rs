@@ -19,9 +19,12 @@ use crate::judge::Why;
 use crate::judge::allowed_pps;
 use crate::judge::attack;
 use crate::judge::attack::Attack;
+use crate::judge::lease::Evidence;
 use crate::judge::lease::may_lease;
 use crate::judge::lease::may_lease_for_excess;
+use crate::judge::lease::may_lease_for_returning;
 use crate::judge::lease::refused_target;
+use crate::manifest::Certainty;
 use crate::measure::Came;
 use crate::measure::Leased;
 use crate::measure::Measure;
@@ -30,7 +33,9 @@ use crate::measure::part;
 use crate::measure::refusal;
 use crate::outbox::Waiting;
 use crate::service::ServiceKey;
+use crate::service::Transport;
 use crate::standing::Standing;
+use crate::table::Ref;
 use crate::time::Instant;
 use crate::wire::Address;
 
@@ -39,7 +44,12 @@ const ASKS_OF_A_CONNECTION: u32 = 2;
 
 impl Engine {
     /// A packet was hostile for more than its rate, at a service under attack.
-    pub(super) fn maybe_lease(&mut self, waiting: &Waiting, why: Why, effects: &mut Effects) {
+    pub(super) fn maybe_lease(
+        &mut self,
+        waiting: &Waiting,
+        (why, certainty): (Why, Certainty),
+        effects: &mut Effects,
+    ) {
         let (Some(flow), Some(source)) =
             (self.flows.get_mut(waiting.flow), self.sources.get_mut(waiting.source))
         else {
@@ -53,12 +63,17 @@ impl Engine {
             }
         }
         let bots = self.sites[waiting.site as usize].attack.as_ref().is_some_and(Attack::by_clients);
+        let weighs = match certainty {
+            Certainty::Impossible if bots => Evidence::ImpossibleOfBots,
+            _ if bots => Evidence::Bots,
+            _ => Evidence::Usual,
+        };
         let (Some(entry), Some(source)) =
             (self.flows.get(waiting.flow), self.sources.get_mut(waiting.source))
         else {
             return;
         };
-        if !may_lease(&entry.value, source, bots)
+        if !may_lease(&entry.value, source, weighs)
             || !source.lease_due(entry.key.transport, waiting.at, attack::RENEW_MS)
         {
             return;
@@ -66,7 +81,33 @@ impl Engine {
         let (client, tally) = (entry.key.client, entry.value.tally);
         let evidence = format!("proven, {} of {} packets hostile", tally.hostile, tally.sum());
         let reason = self.reason_name(waiting.site, why);
-        self.lease_client(waiting, client, &reason, &evidence, effects);
+        self.lease_client(waiting.place(), client, &reason, &evidence, effects);
+    }
+
+    /// A connection begins at a service under attack.
+    pub(super) fn maybe_lease_for_returning(
+        &mut self,
+        (site, at, flow): (u32, Instant, Ref),
+        source: Ref,
+        effects: &mut Effects,
+    ) {
+        let Some(source) = self.sources.get_mut(source) else { return };
+        let begun = source.begins(second_of(at));
+        let bots = self.sites[site as usize].attack.as_ref().is_some_and(Attack::by_clients);
+        if !bots
+            || !may_lease_for_returning(source, begun)
+            || !source.lease_due(Transport::Tcp, at, attack::RENEW_MS)
+        {
+            return;
+        }
+        let Some(client) = self.flows.get(flow).map(|entry| entry.key.client) else { return };
+        // Players come back together when their server was started afresh, and through a proxy all from one address.
+        if self.retained.plays_from(&self.sites[site as usize].key(), client) {
+            return;
+        }
+        let evidence = format!("proven, began {begun} connections within five seconds");
+        let reason = "host/too-much-of-one".into();
+        self.lease_client((site, at, flow), client, &reason, &evidence, effects);
     }
 
     /// A proven flow that nobody plays on asked for something, at a service under attack.
@@ -96,19 +137,20 @@ impl Engine {
         }
         let client = entry.key.client;
         let evidence = format!("proven, asked more than {allowed} times a second in {seconds} seconds");
-        self.lease_client(waiting, client, &"host/too-much-of-one".into(), &evidence, effects);
+        let reason = "host/too-much-of-one".into();
+        self.lease_client(waiting.place(), client, &reason, &evidence, effects);
     }
 
     /// Leases a client, or its network, unless it must not be.
     fn lease_client(
         &mut self,
-        waiting: &Waiting,
+        (site, at, flow): (u32, Instant, Ref),
         client: Address,
         reason: &Arc<str>,
         evidence: &str,
         effects: &mut Effects,
     ) {
-        let (site, at, who) = (waiting.site, waiting.at, IpAddr::from(client));
+        let who = IpAddr::from(client);
         let own = self.places.owns(client).then_some("it is the node's own");
         if let Some(refused) = own.or_else(|| refused_target(client)) {
             return self.note_step(
@@ -131,7 +173,7 @@ impl Engine {
             (Measure::Leases, says)
         };
         self.lease(site, measure, (source, bits), reason, &says.into(), at, effects);
-        if let Some(flow) = self.flows.get_mut(waiting.flow) {
+        if let Some(flow) = self.flows.get_mut(flow) {
             flow.verdict = Verdict::Drop;
         }
     }

@@ -92,7 +92,7 @@ impl Engine {
             self.ask_shapes(waiting.site, Some(why), waiting.at, effects);
         }
         if certainty != Certainty::Rate {
-            self.maybe_lease(waiting, why, effects);
+            self.maybe_lease(waiting, (why, certainty), effects);
         }
     }
 
@@ -124,10 +124,16 @@ pub(super) fn bit_of(why: Why) -> u16 {
     }
 }
 
-/// While attackers are real clients, a completed handshake alone is no ticket: who came with the attack must play
-/// first.
+/// So many times a client and its server must have answered each other before a newcomer gets a lane while attackers are
+/// real clients. A login takes four rounds and more; bots that only say the first words have one.
+pub(super) const ROUNDS: u8 = 3;
+
+/// While attackers are real clients, a completed handshake alone is no ticket: who came with the attack must have got
+/// further.
 pub(super) fn may_have_lane(flow: &Flow, attack: Option<&Attack>) -> bool {
-    attack.is_none_or(|attack| !attack.by_clients()) || played_or_was_here(flow, attack)
+    attack.is_none_or(|attack| !attack.by_clients())
+        || played_or_was_here(flow, attack)
+        || flow.tcp.rounds() >= ROUNDS
 }
 
 /// Whether it has shown more than that it is where it says it is, or was there before the attack.

@@ -208,7 +208,7 @@ impl Engine {
     pub(super) fn lift(&mut self, at: Ref, when: Instant, effects: &mut Effects) {
         let Some(flow) = self.flows.get_mut(at) else { return };
         let site = &mut self.sites[flow.site as usize];
-        let (number, mut joined, mut crowded) = (flow.site, None, false);
+        let (number, was, mut joined, mut crowded) = (flow.site, flow.standing.now(), None, false);
         let mut earned = standing::earned(flow, when.millis_since(flow.began));
         if earned == Standing::Settled && flow.standing.now() < Standing::Settled && !site.may_settle() {
             self.ledger.lost(Loss::SettledFull);
@@ -235,6 +235,8 @@ impl Engine {
         }
         if late {
             self.open_lane(at, when, effects);
+        } else if earned > was && was >= Standing::Proven {
+            self.ask_lane(at, when, false, effects);
         }
         if crowded {
             self.ask_lanes_of(number, when, effects);

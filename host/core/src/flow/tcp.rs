@@ -21,7 +21,10 @@ pub(crate) struct TcpState {
     /// Behind a byte that the server sent and that the client has not acknowledged yet.
     challenge: u32,
     acknowledged_second: u32,
+    /// How far the server had heard the client when it last spoke.
+    heard: u32,
     acknowledged_seconds: u8,
+    rounds: u8,
     flags: u8,
 }
 
@@ -55,6 +58,12 @@ impl TcpState {
     /// sent.
     pub(crate) fn adopt(&mut self) {
         self.acknowledged_seconds = u8::MAX;
+    }
+
+    /// How often the server said something after it had heard something new of the client. What a limit drops on the way
+    /// is never heard, and nobody but the client can go on with a talk.
+    pub(crate) fn rounds(&self) -> u8 {
+        self.rounds
     }
 
     /// Position in the client's stream; 0 where its SYN was not seen.
@@ -127,6 +136,11 @@ impl TcpState {
         if payload_bytes > 0 && self.flags & CHALLENGE == 0 {
             self.challenge = end;
             self.flags |= CHALLENGE;
+        }
+        if payload_bytes > 0 && tcp.acknowledgement != self.heard {
+            // Of a talk whose beginning was not seen the first words count for nothing.
+            self.rounds = self.rounds.saturating_add(u8::from(self.syn_seen()));
+            self.heard = tcp.acknowledgement;
         }
         if tcp.flags & tcp_flag::FIN != 0 {
             self.server_next = self.server_next.wrapping_add(1);

@@ -16,20 +16,46 @@ const HOSTILE_PACKETS_OF_BOTS: u32 = 5;
 /// client says, and connect again.
 const HOSTILE_FLOWS: u32 = 5;
 
+/// What a hostile packet was, and who the attackers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// Nothing is known of the attackers.
+    Usual,
+    /// They are known to be real clients.
+    Bots,
+    /// They are, and it was what no client sends at all.
+    ImpossibleOfBots,
+}
+
 /// Whether the source of this flow may be leased. The evidence must lie in this one proven flow, and be more than
 /// half of what it sent: a forger who guesses a player's port cannot outweigh the player. Or it lies in several
-/// proven flows, most of those that are present. Either way nobody else plays from this address. `bots` says that the
-/// attackers are known to be real clients.
-pub(crate) fn may_lease(flow: &Flow, source: &Source, bots: bool) -> bool {
+/// proven flows, most of those that are present. Either way nobody else plays from this address.
+pub(crate) fn may_lease(flow: &Flow, source: &Source, evidence: Evidence) -> bool {
     let present = source.standings.now();
     let others = present.settled.saturating_sub(u32::from(flow.counted >= Standing::Settled));
-    let enough = if bots { HOSTILE_PACKETS_OF_BOTS } else { HOSTILE_PACKETS };
+    let enough = match evidence {
+        Evidence::Usual => HOSTILE_PACKETS,
+        Evidence::Bots => HOSTILE_PACKETS_OF_BOTS,
+        Evidence::ImpossibleOfBots => 1,
+    };
     let in_one_flow =
         others == 0 && flow.tally.hostile >= enough && flow.tally.hostile > flow.tally.sum() / 2;
     let hostile_flows = source.hostile_flows();
     let in_many_flows =
         present.settled == 0 && hostile_flows >= HOSTILE_FLOWS && hostile_flows >= present.proven / 2;
     flow.standing.now() >= Standing::Proven && (in_one_flow || in_many_flows)
+}
+
+/// Connections that one address begins within five seconds of an attack of real clients. A player's client begins one for
+/// the server list and one to join; servers themselves refuse a second login within four seconds (Bukkit's
+/// `connection-throttle`, Velocity's `login-ratelimit` of three).
+const CONNECTIONS: u16 = 6;
+
+/// Whether a source that began so many connections may be leased: at least one of them proves that it is where it says it
+/// is, and nobody plays from there.
+pub(crate) fn may_lease_for_returning(source: &Source, begun: u16) -> bool {
+    let present = source.standings.now();
+    begun >= CONNECTIONS && present.proven > 0 && present.settled == 0
 }
 
 /// Different seconds within a minute in which a source asked for more than one source ever does.
@@ -80,7 +106,7 @@ mod tests {
         flow.tally = tally;
         let mut source = Source::default();
         source.standings.set(Standings { proven: settled.max(1), settled }, 0);
-        may_lease(&flow, &source, false)
+        may_lease(&flow, &source, Evidence::Usual)
     }
 
     const HOSTILE: Tally = Tally { genuine: 5, hostile: 100, unknown: 0 };
@@ -106,7 +132,7 @@ mod tests {
             let mut source = Source::default();
             source.standings.set(Standings { proven: 1, settled }, 0);
             (0..flows).for_each(|_| source.turned_hostile(1));
-            may_lease(&flow, &source, false)
+            may_lease(&flow, &source, Evidence::Usual)
         };
         assert!(check(Standing::Proven, 5, 0));
         assert!(!check(Standing::Proven, 4, 0));
@@ -144,12 +170,27 @@ mod tests {
 
     #[test]
     fn fewer_are_enough_while_attackers_are_known_to_have_real_addresses() {
-        let check = |hostile, bots| {
+        let check = |hostile, evidence| {
             let mut flow = Flow::new(0, Ref::default(), Transport::Udp, Instant::START, 0);
             flow.standing = Settled::new(Standing::Proven, 0);
             flow.tally = Tally { genuine: 2, hostile, unknown: 0 };
-            may_lease(&flow, &Source::default(), bots)
+            may_lease(&flow, &Source::default(), evidence)
         };
-        assert!(check(5, true) && !check(4, true) && !check(19, false) && check(20, false));
+        assert!(check(5, Evidence::Bots) && !check(4, Evidence::Bots));
+        assert!(check(20, Evidence::Usual) && !check(19, Evidence::Usual));
+        assert!(
+            check(3, Evidence::ImpossibleOfBots) && !check(2, Evidence::ImpossibleOfBots),
+            "more than half"
+        );
+    }
+
+    #[test]
+    fn who_begins_again_and_again_is_leased_unless_it_is_unproven_or_somebody_plays_there() {
+        let check = |proven, settled, begun| {
+            let mut source = Source::default();
+            source.standings.set(Standings { proven, settled }, 0);
+            may_lease_for_returning(&source, begun)
+        };
+        assert!(check(1, 0, 6) && !check(1, 0, 5) && !check(0, 0, 100) && !check(9, 1, 100));
     }
 }

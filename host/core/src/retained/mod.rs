@@ -15,6 +15,7 @@ use crate::manifest::Class;
 use crate::service::ServiceKey;
 use crate::table::Ref;
 use crate::time::Instant;
+use crate::wire::Address;
 
 /// Of what one player sends later, one in so many is kept.
 const ONE_IN: u32 = 8;
@@ -218,6 +219,12 @@ impl Retained {
             }
         }
         tried
+    }
+
+    /// Whether somebody has been playing from this address.
+    pub(crate) fn plays_from(&self, service: &ServiceKey, client: Address) -> bool {
+        let here = self.players.values().filter(|player| player.service == *service);
+        here.flat_map(|player| player.heads.heads.iter()).any(|head| head.client == client)
     }
 
     /// Everything that is kept of a service.

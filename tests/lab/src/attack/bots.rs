@@ -77,7 +77,9 @@ impl Bot {
         let stream = attack.vector == Vector::JavaJunk;
         let Some(socket) = &self.socket else {
             if self.since.elapsed() > BACK {
-                self.socket = Some(Socket::connect_from(stream, self.from, attack.target)?);
+                let socket = Socket::connect_from(stream, self.from, attack.target)?;
+                connect::leave_at_once(&socket)?;
+                self.socket = Some(socket);
                 (self.since, self.said) = (Instant::now(), false);
             }
             return Ok(());

@@ -27,6 +27,7 @@ use nix::sys::socket::SockaddrStorage;
 use nix::sys::socket::bind;
 use nix::sys::socket::connect;
 use nix::sys::socket::getsockopt;
+use nix::sys::socket::setsockopt;
 use nix::sys::socket::socket;
 use nix::sys::socket::sockopt;
 
@@ -92,6 +93,7 @@ fn begin(attack: &Attack, random: &mut Random) -> anyhow::Result<Option<OwnedFd>
     let family = if attack.target.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Stream, flags, None).context("cannot open a socket")?;
+    leave_at_once(&socket)?;
     // Beside players the port tells who it is; one that is in use is no connection.
     let port = if attack.beside_players { random.misused_port() } else { 0 };
     let source = SocketAddr::new(random.source(attack.sources, &attack.target), port);
@@ -103,6 +105,13 @@ fn begin(attack: &Attack, random: &mut Random) -> anyhow::Result<Option<OwnedFd>
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(Some(socket)),
         Err(_) => Ok(None),
     }
+}
+
+/// Closed, it resets its connection, as flooding tools do. Else the kernel would repeat for minutes what nobody answers, and
+/// the attack would not be over when it is.
+pub(super) fn leave_at_once(socket: &impl AsFd) -> anyhow::Result<()> {
+    let reset = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+    setsockopt(socket, sockopt::Linger, &reset).context("cannot set SO_LINGER")
 }
 
 /// Says what there is to say on every connection that has opened since.
