@@ -115,7 +115,8 @@ impl Engine {
         let samples = answer.samples.as_ref().map(Samples::kept).unwrap_or_default();
         let (key, traits) = (state.key(), Traits::of(samples));
         let may_proxy = self.services.may_proxy(&key);
-        let view = View { at, transport: key.transport, rates, traits, may_proxy };
+        let bots = state.attack.as_ref().is_some_and(Attack::by_clients);
+        let view = View { at, transport: key.transport, rates, traits, may_proxy, bots };
         loop {
             let Some(answer) = &mut self.sites[site as usize].answer else { return };
             match answer.ladder.next(&view) {

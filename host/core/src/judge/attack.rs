@@ -26,7 +26,7 @@ const CAME_WITH_MS: u64 = 1_000;
 /// So many clients that proved themselves and then turned out hostile show that attackers have real addresses.
 const HOSTILE_CLIENTS: u32 = 8;
 /// So do so many that prove themselves within one second.
-const PROVEN_PER_SECOND: u32 = 50;
+const PROVEN_PER_SECOND: u32 = 16;
 
 /// A running attack.
 #[derive(Clone, Debug)]

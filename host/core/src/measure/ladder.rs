@@ -14,6 +14,9 @@ use crate::time::Instant;
 
 /// A rung is given so long to show what it does before the next one is climbed.
 const PATIENCE_MS: u64 = 300;
+/// While attackers are real clients, they ask again as newcomers do, and a wider limit lets them in: leases are given so
+/// long to thin them out first.
+const PATIENCE_WITH_BOTS_MS: u64 = 4_000;
 /// Samples that say what an attack looks like.
 const SAMPLES: u32 = 32;
 /// Share of SYNs from which asking again helps.
@@ -40,6 +43,8 @@ pub(crate) struct View {
     pub(crate) rates: Rates,
     pub(crate) traits: Traits,
     pub(crate) may_proxy: bool,
+    /// The attackers are known to be real clients.
+    pub(crate) bots: bool,
 }
 
 /// What to do next, with the reason in words.
@@ -117,6 +122,10 @@ impl Ladder {
         }
         let left = |measure: &Measure| !self.done.contains(measure) && !self.withdrawn.contains(measure);
         let next = ORDER.into_iter().find(left)?;
+        let early = view.at.millis_since(self.began) < PATIENCE_WITH_BOTS_MS;
+        if next == Measure::CrowdLimit && view.bots && early {
+            return None;
+        }
         self.done.push(next);
         let asked_again = self.stands(Measure::SecondTry);
         let climb = consider(next, view, self.allowed_pps, asked_again);
