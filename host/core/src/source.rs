@@ -56,6 +56,9 @@ pub(crate) struct Source {
     /// Proven flows that turned hostile since that second; [`Self::turned_hostile`] counts.
     hostile_flows: u32,
     hostile_since: u32,
+    /// It has asked to join, and asked for the server's state, at any time.
+    pub(crate) joins: bool,
+    pub(crate) queries: bool,
     /// Connections that it began under attack since that second; [`Self::begins`] counts.
     begun: u16,
     begun_since: u32,
@@ -132,6 +135,8 @@ impl Source {
             self.second = second;
             self.in_second = [0; 6];
         }
+        self.joins |= class == Class::Join;
+        self.queries |= class == Class::Query;
         let count = &mut self.in_second[class as usize];
         *count = count.saturating_add(weight.min(u32::from(u16::MAX)) as u16);
         u32::from(*count)

@@ -136,12 +136,7 @@ impl Agent {
     /// Time of processors that it has used, in milliseconds, read from `/proc`; a tick of the kernel is 10 ms.
     #[must_use]
     pub fn processor_ms(&self) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
-        // The name of the program stands in brackets and may hold anything.
-        let after = text.rsplit(") ").next().unwrap_or("");
-        let field =
-            |at: usize| after.split(' ').nth(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        (field(11) + field(12)) * 10
+        clock::processor_ms(self.pid())
     }
 
     /// The last lines of its log.

@@ -31,3 +31,12 @@ pub fn wait_for<T>(timeout: Duration, mut question: impl FnMut() -> Option<T>) -
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// Time of processors that a process has used, in milliseconds, read from `/proc`; a tick of the kernel is 10 ms.
+pub(crate) fn processor_ms(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name of the program stands in brackets and may hold anything.
+    let after = text.rsplit(") ").next().unwrap_or("");
+    let field = |at: usize| after.split(' ').nth(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    (field(11) + field(12)) * 10
+}

@@ -221,6 +221,11 @@ impl Server {
         format!("/proc/{}/ns/net", self.pid).into()
     }
 
+    /// Time of processors that its program has used, in milliseconds.
+    pub(crate) fn processor_ms(&self) -> u64 {
+        clock::processor_ms(self.pid)
+    }
+
     /// Everything it has printed.
     pub fn log(&self) -> anyhow::Result<String> {
         let mut logs = std::process::Command::new("sh");

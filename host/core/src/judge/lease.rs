@@ -52,10 +52,12 @@ pub(crate) fn may_lease(flow: &Flow, source: &Source, evidence: Evidence) -> boo
 const CONNECTIONS: u16 = 6;
 
 /// Whether a source that began so many connections may be leased: at least one of them proves that it is where it says it
-/// is, and nobody plays from there.
+/// is, they were for joining or hostile, and nobody plays from there. Who has asked for the server's state may be a
+/// monitor, which polls as often as it likes.
 pub(crate) fn may_lease_for_returning(source: &Source, begun: u16) -> bool {
     let present = source.standings.now();
-    begun >= CONNECTIONS && present.proven > 0 && present.settled == 0
+    let for_joining = (source.joins || source.hostile_flows() > 0) && !source.queries;
+    begun >= CONNECTIONS && for_joining && present.proven > 0 && present.settled == 0
 }
 
 /// Different seconds within a minute in which a source asked for more than one source ever does.
@@ -189,7 +191,11 @@ mod tests {
         let check = |proven, settled, begun| {
             let mut source = Source::default();
             source.standings.set(Standings { proven, settled }, 0);
-            may_lease_for_returning(&source, begun)
+            source.joins = true;
+            may_lease_for_returning(&source, begun) && {
+                source.queries = true;
+                !may_lease_for_returning(&source, begun)
+            }
         };
         assert!(check(1, 0, 6) && !check(1, 0, 5) && !check(0, 0, 100) && !check(9, 1, 100));
     }

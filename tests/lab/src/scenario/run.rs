@@ -166,7 +166,9 @@ struct Measured {
 
 impl Once<'_, '_> {
     fn run(&mut self) -> anyhow::Result<Outcome> {
-        let restarted = self.stage.heal()?;
+        self.stage.play_at(&[]);
+        let mut restarted = self.stage.rest()?;
+        restarted.extend(self.stage.heal()?);
         let mut crowds = self.before()?;
         if !restarted.is_empty() && self.agent.is_some() {
             std::thread::sleep(CALM_FIRST);

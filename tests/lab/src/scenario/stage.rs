@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::time::Duration;
+use std::time::Instant;
 
 use super::Seat;
 use crate::Clients;
@@ -27,6 +28,10 @@ pub(crate) const FULL_RATE: u64 = 30;
 const IDLE_RATE: u64 = 1;
 /// How long players may take to join on a busy machine.
 pub(crate) const JOINING: Duration = Duration::from_secs(90);
+/// How long a server may be busy after a flood.
+const RESTING: Duration = Duration::from_secs(15);
+/// At rest it uses less than half a processor for so long.
+const RESTED: Duration = Duration::from_millis(500);
 /// How long light players may take.
 const JOINING_LIGHT: Duration = Duration::from_secs(12);
 
@@ -166,6 +171,31 @@ impl Stage {
         for (family, range) in all {
             // It fails where there is nothing to forget.
             let _ = self.lab.node().run("conntrack", &["-D", "-f", family, "-s", range]);
+        }
+    }
+
+    /// Waits until no server is busy with what a flood left it: it would spoil what comes after. One that does not get over it
+    /// is started afresh. Returns which were.
+    pub(crate) fn rest(&mut self) -> anyhow::Result<Vec<Seat>> {
+        let deadline = Instant::now() + RESTING;
+        loop {
+            let used = |place: &Place| place.server.processor_ms();
+            let before: Vec<u64> = self.places.iter().map(used).collect();
+            std::thread::sleep(RESTED);
+            let used = self.places.iter().map(used).zip(before).map(|(now, was)| now.saturating_sub(was));
+            let busy: Vec<Seat> = used
+                .zip(&self.places)
+                .filter(|(ms, _)| u128::from(*ms) * 2 > RESTED.as_millis())
+                .map(|(_, place)| place.seat)
+                .collect();
+            if busy.is_empty() {
+                return Ok(busy);
+            }
+            if Instant::now() >= deadline {
+                busy.iter().try_for_each(|seat| self.restart(*seat))?;
+                self.let_join()?;
+                return Ok(busy);
+            }
         }
     }
 
