@@ -114,7 +114,7 @@ fn logins() {
     assert_eq!(later.words().split_off(4), ["play", "control"]);
 }
 
-/// As 1.7 to 1.21 send it for a key of 1,024 bits: two encrypted numbers of 128 bytes.
+/// As 1.8 and later send it for a key of 1,024 bits: two encrypted numbers of 128 bytes.
 fn encryption_response() -> Vec<u8> {
     let number = format!("8001{}", "c3".repeat(128));
     hex(&format!("8502 01 {number} {number}"))
@@ -122,12 +122,12 @@ fn encryption_response() -> Vec<u8> {
 
 #[test]
 fn logins_without_encryption() {
-    // 1.20.4, npm client, measured: acknowledged, brand and settings behind the server's compression.
+    // Made by the protocol of 1.20.4: acknowledged, brand and settings behind the server's compression.
     let compressed = "020003 190001 0f6d696e6563726166743a6272616e64 0776616e696c6c61 0e0000 05656e5f5553 0a 00 01 7f 01 00 01";
     check_hex(&format!("{LOGIN} {compressed}"), "join");
     // 1.8 without compression: settings, then a position.
     check_hex(&format!("{LOGIN_1_8} 0b15 05656e5f5553 08 00 01 19 1904"), "join");
-    // A packet long enough to be compressed: 400 bytes, as zlib writes them.
+    // The head of a packet that is compressed: 400 bytes, and how a zlib stream begins.
     check_hex(&format!("{LOGIN} 020003 0d 9003 789c4b4c1c058000 0055 33"), "join");
     // Where the beginning of encryption was not seen to the end, nothing is said of what follows.
     check(&tcp(), &[hex(LOGIN), encryption_response(), vec![0; 200]].concat(), "join");
