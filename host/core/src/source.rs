@@ -76,6 +76,11 @@ const HOSTILE_FLOWS_SECONDS: u32 = 60;
 /// And connections begun after so many.
 const BEGUN_SECONDS: u32 = 5;
 
+/// Milliseconds that wrap around, never 0, which stands for never.
+fn lease_clock_ms(at: Instant) -> u32 {
+    (at.as_micros() / 1_000) as u32 | 1
+}
+
 impl Source {
     /// One more proven flow turned hostile.
     pub(crate) fn turned_hostile(&mut self, second: u32) {
@@ -94,13 +99,23 @@ impl Source {
         self.begun
     }
 
-    /// Whether a lease on it is due, which counts as asked for then: not within so many milliseconds of the last.
+    /// Connections begun so far do not count any more.
+    pub(crate) const fn begins_afresh(&mut self) {
+        self.begun = 0;
+    }
+
+    /// Whether a lease on it is due: not within so many milliseconds of the last that was asked for.
+    pub(crate) fn lease_is_due(&self, transport: Transport, at: Instant, every_ms: u64) -> bool {
+        let last = self.leased_ms[usize::from(transport == Transport::Udp)];
+        last == 0 || u64::from(lease_clock_ms(at).wrapping_sub(last)) >= every_ms
+    }
+
+    /// As [`Self::lease_is_due`]; if so it counts as asked for then.
     pub(crate) fn lease_due(&mut self, transport: Transport, at: Instant, every_ms: u64) -> bool {
-        // Never 0, which stands for never.
-        let now_ms = (at.as_micros() / 1_000) as u32 | 1;
-        let last = &mut self.leased_ms[usize::from(transport == Transport::Udp)];
-        let due = *last == 0 || u64::from(now_ms.wrapping_sub(*last)) >= every_ms;
-        *last = if due { now_ms } else { *last };
+        let due = self.lease_is_due(transport, at, every_ms);
+        if due {
+            self.leased_ms[usize::from(transport == Transport::Udp)] = lease_clock_ms(at);
+        }
         due
     }
 
@@ -129,14 +144,18 @@ impl Source {
         self.hostile_flows
     }
 
+    /// Remembers that it asked for this.
+    pub(crate) fn asks_for(&mut self, class: Class) {
+        self.joins |= class == Class::Join;
+        self.queries |= class == Class::Query;
+    }
+
     /// Counts packets of a class and says how many there are in this second.
     pub(crate) fn in_second(&mut self, second: u32, class: Class, weight: u32) -> u32 {
         if self.second != second {
             self.second = second;
             self.in_second = [0; 6];
         }
-        self.joins |= class == Class::Join;
-        self.queries |= class == Class::Query;
         let count = &mut self.in_second[class as usize];
         *count = count.saturating_add(weight.min(u32::from(u16::MAX)) as u16);
         u32::from(*count)

@@ -374,3 +374,89 @@ fn where_attackers_are_real_clients_a_handshake_alone_is_no_ticket() {
     let taken_back = [(Some(40_000), true), (Some(40_000), false), (None, false)];
     assert_eq!(lanes_of(&stage, 2), taken_back, "and those who came before it showed");
 }
+
+/// An attack by forged SYNs from the first second, and by so many clients that complete their handshakes in the next.
+fn attacked_by_clients(stage: &mut Stage, clients: u8) {
+    for number in 0..500u32 {
+        let from = (Ipv4Addr::from_bits(0x0a00_0000 | number), 1_234);
+        stage.send(&support::tcp(10_000 + u64::from(number), from, SERVICE, (SYN, number, 0), b""));
+    }
+    for number in 0..clients {
+        let client = (Ipv4Addr::new(198, 51, 100, number), 40_000);
+        stage.handshake(11_000 + 5 * u64::from(number), client);
+    }
+    support::flush(&mut stage.engine, &mut stage.effects);
+}
+
+/// Connections from [`CLIENT`]'s address, one each so many milliseconds; what is said in the first and in later ones.
+fn connects(stage: &mut Stage, (times, every_ms): (u16, u64), first: &[u8], later: &[u8]) {
+    for number in 0..times {
+        let word = if number == 0 { first } else { later };
+        let (client, at_ms) = ((CLIENT.0, 50_000 + number), 12_000 + u64::from(number) * every_ms);
+        stage.handshake(at_ms, client);
+        stage.send(&support::tcp(at_ms + 3, client, SERVICE, (PSH | ACK, 101, 901), word));
+        support::flush(&mut stage.engine, &mut stage.effects);
+    }
+}
+
+/// [`CLIENT`] connects and plays for so long from the first second.
+fn plays(stage: &mut Stage, until_ms: u64) {
+    stage.handshake(1_000, CLIENT);
+    for at_ms in (1_050..until_ms).step_by(50) {
+        let number = (at_ms / 50) as u32;
+        stage.send(&support::tcp(at_ms, CLIENT, SERVICE, (PSH | ACK, 101 + number, 901), b"play"));
+    }
+    support::flush(&mut stage.engine, &mut stage.effects);
+}
+
+/// When [`CLIENT`] was leased.
+fn leased(stage: &Stage) -> Vec<u64> {
+    let its =
+        |effect: &Effect| matches!(effect, Effect::Lease(lease) if lease.source == IpAddr::V4(CLIENT.0));
+    stage.of("lease").into_iter().filter(|(_, effect)| its(effect)).map(|(at_ms, _)| at_ms).collect()
+}
+
+#[test]
+fn who_comes_again_and_again_only_to_join_is_leased() {
+    // Who is there before; attackers that are real clients; how it connects, and says what.
+    let check = |before: &dyn Fn(&mut Stage), clients, times, first: &[u8], later: &[u8]| {
+        let mut stage = Stage::new();
+        before(&mut stage);
+        attacked_by_clients(&mut stage, clients);
+        connects(&mut stage, times, first, later);
+        stage.rest(22_000);
+        leased(&stage).first().copied()
+    };
+    let nobody = |_: &mut Stage| ();
+    assert_eq!(check(&nobody, 60, (6, 500), b"e", b"e"), Some(14_500), "with its sixth connection");
+    assert_eq!(check(&nobody, 60, (5, 500), b"e", b"e"), None, "five are not enough");
+    assert_eq!(check(&nobody, 60, (6, 1_300), b"e", b"e"), None, "nor are six in seven seconds");
+    assert_eq!(check(&nobody, 0, (6, 500), b"e", b"e"), None, "attackers are not known to be real clients");
+    assert_eq!(check(&nobody, 60, (6, 500), b"x", b"x"), None, "nobody knows what it wants");
+    assert_eq!(check(&nobody, 60, (6, 500), b"*", b"e"), None, "who queries may be a monitor");
+    let played = |stage: &mut Stage| plays(stage, 3_000);
+    assert_eq!(check(&played, 60, (6, 500), b"e", b"e"), None, "somebody played from there a while ago");
+    let plays = |stage: &mut Stage| plays(stage, 10_500);
+    assert_eq!(check(&plays, 60, (6, 500), b"e", b"e"), None, "somebody plays from there");
+    let settled = |stage: &mut Stage| {
+        let service = ServiceKey { ip: SERVER.into(), port: PORT, transport: Transport::Tcp };
+        let connection = Connection { client: CLIENT.0.into(), client_port: CLIENT.1, service };
+        stage.engine.adopt(Instant::from_millis(1_000), &[connection], &mut stage.effects);
+    };
+    assert_eq!(check(&settled, 60, (6, 500), b"e", b"e"), None, "somebody was connected before we began");
+}
+
+#[test]
+fn a_lease_that_is_refused_for_a_player_holds_up_no_other() {
+    let mut stage = Stage::new();
+    plays(&mut stage, 3_000);
+    attacked_by_clients(&mut stage, 60);
+    connects(&mut stage, (6, 100), b"e", b"e");
+    assert_eq!(leased(&stage), [], "somebody played from there");
+    for number in 0..20 {
+        let at_ms = 12_600 + u64::from(number);
+        stage.send(&support::tcp(at_ms, (CLIENT.0, 50_005), SERVICE, (PSH | ACK, 102 + number, 901), b"?"));
+    }
+    support::flush(&mut stage.engine, &mut stage.effects);
+    assert!(leased(&stage).first().is_some_and(|at_ms| *at_ms < 12_700), "{:?}", leased(&stage));
+}

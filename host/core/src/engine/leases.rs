@@ -96,15 +96,17 @@ impl Engine {
         let bots = self.sites[site as usize].attack.as_ref().is_some_and(Attack::by_clients);
         if !bots
             || !may_lease_for_returning(source, begun)
-            || !source.lease_due(Transport::Tcp, at, attack::RENEW_MS)
+            || !source.lease_is_due(Transport::Tcp, at, attack::RENEW_MS)
         {
             return;
         }
         let Some(client) = self.flows.get(flow).map(|entry| entry.key.client) else { return };
         // Players come back together when their server was started afresh, and through a proxy all from one address.
         if self.retained.plays_from(&self.sites[site as usize].key(), client) {
-            return;
+            // The question goes through all who play: it is asked again after as many connections more.
+            return source.begins_afresh();
         }
+        source.lease_due(Transport::Tcp, at, attack::RENEW_MS);
         let evidence = format!("proven, began {begun} connections within five seconds");
         let reason = "host/too-much-of-one".into();
         self.lease_client((site, at, flow), client, &reason, &evidence, effects);

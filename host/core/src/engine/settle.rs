@@ -69,6 +69,9 @@ impl Engine {
 
     /// Whether this packet is one too many of its kind in this second, of its source or of the node.
     fn excess(&mut self, waiting: &Waiting, opinion: &Opinion, standing: Standing) -> bool {
+        if let Some(source) = self.sources.get_mut(waiting.source) {
+            source.asks_for(opinion.class);
+        }
         let site = &mut self.sites[waiting.site as usize];
         if let Some((Why::Host(reason), Certainty::Rate)) = opinion.why {
             return site.host_excess(reason, waiting.at, waiting.weight);

@@ -223,8 +223,9 @@ impl Retained {
 
     /// Whether somebody has been playing from this address.
     pub(crate) fn plays_from(&self, service: &ServiceKey, client: Address) -> bool {
-        let here = self.players.values().filter(|player| player.service == *service);
-        here.flat_map(|player| player.heads.heads.iter()).any(|head| head.client == client)
+        let mut here = self.players.values().filter(|player| player.service == *service);
+        // All packets of a flow are from one address.
+        here.any(|player| player.heads.heads.first().is_some_and(|head| head.client == client))
     }
 
     /// Everything that is kept of a service.
