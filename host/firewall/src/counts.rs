@@ -78,6 +78,7 @@ impl Wall {
             early: of("early"),
             fragments: of("fragments_seen"),
             fragments_over: of("fragments_over"),
+            strays: of("strays"),
             docker_user_dropped: self.reconcile.docker_user_dropped(family),
         }
     }

@@ -74,6 +74,8 @@ pub struct NodeCounts {
     pub fragments: Amount,
     /// Fragments over the limit of their destination.
     pub fragments_over: Amount,
+    /// Marked, of no connection, and so dropped before they came to the node itself.
+    pub strays: Amount,
     /// Dropped by our rule in `DOCKER-USER`, as last read there.
     pub docker_user_dropped: u64,
 }

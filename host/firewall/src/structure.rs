@@ -6,6 +6,8 @@
 //!   judge4   count · guard · by hand · node leases (armed_node) · armed ─► measures4
 //!   measures4  leases · lanes · shapes · lanes by address · SYN proxy · second try · buckets · crowd
 //!   act4     observed? pass · early? drop here : mark for the chain in DOCKER-USER    (empty in observe mode)
+//! prerouting -150  strays      marked, but of no connection: Docker's DNAT leaves it alone, so it would come to the
+//!                              node itself, which answers each with a reset, and never to DOCKER-USER
 //! ```
 //!
 //! What must stay true: every rule that drops or limits lies behind a match of `armed` or `armed_node`, whose
@@ -139,8 +141,8 @@ impl Structure {
             for count in [Count::Seen, Count::Lease, Count::Marked, Count::Early] {
                 add(&format!("counter inet {TABLE} node_{}{digit}", count.name()));
             }
-            for what in ["seen", "over"] {
-                add(&format!("counter inet {TABLE} node_fragments_{what}{digit}"));
+            for what in ["fragments_seen", "fragments_over", "strays"] {
+                add(&format!("counter inet {TABLE} node_{what}{digit}"));
             }
         }
         add(&format!("set inet {TABLE} guard4 {{ type ipv4_addr; flags interval; auto-merge; }}"));
@@ -173,6 +175,13 @@ impl Structure {
         }
         // Ends our base chain alone; without it a packet would go on behind the jumps.
         rule("act", "accept");
+        if self.mode != Mode::Observe {
+            let marked = format!("meta mark & {0:#010x} == {0:#010x}", self.mark_bit);
+            let stray = format!("meta nfproto @armed_node {marked} ct state invalid goto strays_hit{digit}");
+            rule("strays", &stray);
+            rule("strays_hit", &format!("counter name node_strays{digit}"));
+            rule("strays_hit", "drop");
+        }
     }
 
     /// What becomes of packets that a measure hits.
@@ -332,6 +341,8 @@ fn chains(out: &mut String, words: &Words) {
         "judge",
         "fragments_hit",
         "fragments",
+        "strays_hit",
+        "strays",
     ];
     for name in names {
         let _ = writeln!(out, "add chain inet {TABLE} {name}{digit}");
@@ -342,7 +353,7 @@ fn chains(out: &mut String, words: &Words) {
 }
 
 fn base_chains(out: &mut String) {
-    for (name, priority) in [("fragments", -450), ("judge", -310)] {
+    for (name, priority) in [("fragments", -450), ("judge", -310), ("strays", -150)] {
         let hook = format!("type filter hook prerouting priority {priority}; policy accept;");
         let _ = writeln!(out, "add chain inet {TABLE} {name} {{ {hook} }}");
         let _ = writeln!(out, "flush chain inet {TABLE} {name}");
@@ -357,8 +368,10 @@ fn base_chains(out: &mut String) {
     }
     let _ = writeln!(out, "add rule inet {TABLE} fragments ip frag-off & 0x3fff != 0 goto fragments4");
     let _ = writeln!(out, "add rule inet {TABLE} fragments exthdr frag exists goto fragments6");
-    let _ = writeln!(out, "add rule inet {TABLE} judge meta nfproto ipv4 goto judge4");
-    let _ = writeln!(out, "add rule inet {TABLE} judge meta nfproto ipv6 goto judge6");
+    for name in ["judge", "strays"] {
+        let _ = writeln!(out, "add rule inet {TABLE} {name} meta nfproto ipv4 goto {name}4");
+        let _ = writeln!(out, "add rule inet {TABLE} {name} meta nfproto ipv6 goto {name}6");
+    }
 }
 
 #[cfg(test)]
@@ -401,7 +414,8 @@ mod tests {
     ) {
         for &rule in chains.get(chain).into_iter().flatten() {
             let armed = armed || rule.contains("@armed");
-            guarded |= rule.contains("@guard") && rule.ends_with(" return");
+            // Only what passed the guard is marked.
+            guarded |= rule.contains("@guard") && rule.ends_with(" return") || rule.contains("meta mark & ");
             each(rule, armed, guarded);
             let mut words = rule.split(' ').skip_while(|word| !matches!(*word, "goto" | "jump")).skip(1);
             if let Some(target) = words.next() {
@@ -417,7 +431,7 @@ mod tests {
             let chains = rules(&script);
             let mut decided = 0;
             let mut walked = HashSet::new();
-            for base in ["fragments", "judge"] {
+            for base in ["fragments", "judge", "strays"] {
                 walk(&chains, base, (false, false), &mut |rule, armed, guarded| {
                     let words = ["meta mark set", "limit name", "limit rate", "add @", "update @", "notrack"];
                     let decides = rule == "drop" || words.iter().any(|word| rule.contains(word));

@@ -11,7 +11,6 @@ use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
-use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
 use ftagent_core::effect::Effect;
@@ -24,11 +23,12 @@ use ftagent_core::service::Transport;
 use ftagent_firewall::Mode;
 use ftagent_firewall::Paths;
 use ftagent_firewall::Wall;
-use nix::sys::socket;
 use rig::PORT;
 use rig::Rig;
 use rig::addresses;
 use rig::open;
+use rig::raw::Raw;
+use rig::raw::SYN;
 use rig::udp;
 use rig::within;
 
@@ -75,42 +75,15 @@ fn loose(rig: &Rig) -> String {
     rig.on_node("cat /proc/sys/net/netfilter/nf_conntrack_tcp_loose").trim().to_owned()
 }
 
-/// A SYN as a forger sends it, with IP header.
-fn forged(from: Ipv4Addr, to: Ipv4Addr, sequence: u32) -> [u8; 40] {
-    let mut packet = [0_u8; 40];
-    packet[0] = 0x45;
-    packet[2..4].copy_from_slice(&40_u16.to_be_bytes());
-    (packet[8], packet[9]) = (64, 6);
-    packet[12..16].copy_from_slice(&from.octets());
-    packet[16..20].copy_from_slice(&to.octets());
-    packet[20..22].copy_from_slice(&(1_024 + (sequence % 60_000) as u16).to_be_bytes());
-    packet[22..24].copy_from_slice(&PORT.to_be_bytes());
-    packet[24..28].copy_from_slice(&sequence.to_be_bytes());
-    (packet[32], packet[33]) = (0x50, 0x02);
-    packet[34..36].copy_from_slice(&1_024_u16.to_be_bytes());
-    let words = packet[12..].chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
-    // The pseudo header: both addresses stand before the TCP header already; protocol and length.
-    let mut sum: u32 = words.sum::<u32>() + 6 + 20;
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    packet[36..38].copy_from_slice(&(!(sum as u16)).to_be_bytes());
-    packet
-}
-
 /// Sends forged SYNs for so long, at most so many, and says how many there were.
 fn flood(rig: &Rig, to: Ipv4Addr, for_ms: u64, most: u32) -> u32 {
     within(&rig.players, || {
-        let raw = socket::SockProtocol::Raw;
-        let (family, kind) = (socket::AddressFamily::Inet, socket::SockType::Raw);
-        let socket = socket::socket(family, kind, socket::SockFlag::SOCK_CLOEXEC, raw).unwrap();
+        let raw = Raw::open();
         let end = std::time::Instant::now() + Duration::from_millis(for_ms);
-        let target = socket::SockaddrIn::from(std::net::SocketAddrV4::new(to, 0));
         let mut sent = 0;
         while sent < most && std::time::Instant::now() < end {
             let from = Ipv4Addr::from(0x0b00_0000 + sent.wrapping_mul(2_654_435_761) % 0x0100_0000);
-            let packet = forged(from, to, sent);
-            let _ = socket::sendto(socket.as_raw_fd(), &packet, &target, socket::MsgFlags::empty());
+            raw.send(from, to, SYN, sent);
             sent += 1;
         }
         sent

@@ -22,6 +22,7 @@ use crate::judge::level::Dim;
 use crate::limits;
 use crate::manifest::Certainty;
 use crate::outbox::Waiting;
+use crate::service::Judging;
 use crate::site::NODE;
 use crate::time::Instant;
 use crate::wire::Address;
@@ -73,7 +74,8 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let state = &mut self.sites[site as usize];
-        let mut attack = Attack::begin(at, dim, Arc::clone(&reason), &state.gauge);
+        let spoken = state.answers || state.service.judging != Judging::WrongTransport;
+        let mut attack = Attack::begin(at, dim, Arc::clone(&reason), &state.gauge, spoken);
         if let Some(why) = why {
             attack.sees(bit_of(why));
         }

@@ -18,8 +18,10 @@ const CALM_MS: u64 = 5_000;
 const PULSING_CALM_MS: u64 = 8_000;
 /// Strangers of a service may always send so many packets a second.
 const CROWD_FLOOR_PPS: u32 = 50;
+/// And so many where their game does not speak this transport: enough for a server that does to show it.
+const WRONG_TRANSPORT_PPS: u32 = 10;
 /// Seconds' worth of packets at once, so that new players' first words fit.
-const CROWD_BURST_SECONDS: u32 = 2;
+const CROWD_BURST_SECONDS: u32 = 1;
 
 /// Whoever began so shortly before an attack began came with it: its first packets are what it was known by.
 const CAME_WITH_MS: u64 = 1_000;
@@ -50,8 +52,10 @@ pub(crate) struct Attack {
 }
 
 impl Attack {
-    pub(crate) fn begin(at: Instant, dim: Dim, reason: Arc<str>, gauge: &Gauge) -> Self {
-        let crowd_pps = gauge.normal_pps().saturating_mul(2).max(CROWD_FLOOR_PPS);
+    /// `spoken`: the game speaks the service's transport, as far as anybody knows.
+    pub(crate) fn begin(at: Instant, dim: Dim, reason: Arc<str>, gauge: &Gauge, spoken: bool) -> Self {
+        let floor_pps = if spoken { CROWD_FLOOR_PPS } else { WRONG_TRANSPORT_PPS };
+        let crowd_pps = gauge.normal_pps().saturating_mul(2).max(floor_pps);
         Self {
             began: at,
             dim,

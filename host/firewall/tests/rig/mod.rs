@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of the rig")]
 
+pub(crate) mod raw;
+
 use std::fs::File;
 use std::net::IpAddr;
 use std::net::SocketAddr;

@@ -40,7 +40,7 @@ use crate::namespace;
 /// Between two readings of the counters.
 const READING: Duration = Duration::from_millis(1);
 /// Counters of our table that count what was dropped, by the beginning of their names.
-const DROPPED: [&str; 2] = ["node_early", "node_fragments_over"];
+const DROPPED: [&str; 3] = ["node_early", "node_fragments_over", "node_strays"];
 
 /// What was seen.
 #[derive(Clone, Copy, Debug, Default)]
