@@ -57,11 +57,16 @@ def answer(packet, address):
 PLAYERS = {}
 PLAYERS_MAX = 500
 SILENT_S = 10.0
+# What somebody says who leaves.
+PART = b"\x01Disconnect"
 
 
 def play(packet, address):
     """A numbered datagram of somebody who plays."""
     if address not in PLAYERS or len(packet) < 16:
+        return None
+    if packet[16:].startswith(PART):
+        del PLAYERS[address]
         return None
     PLAYERS[address] = time.monotonic()
     return packet[:4] + packet[:4] + bytes(40)

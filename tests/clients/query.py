@@ -1,8 +1,8 @@
 """Queries of public monitors, each by a library that nobody here wrote.
 
-    query.py java|bedrock|a2s HOST PORT [TIMES]
+    query.py java|bedrock|a2s HOST PORT[,PORT...] [TIMES]
 
-One JSON line for each answer, `lost` for each that did not come.
+Several ports are asked in turn. One JSON line for each answer, `lost` for each that did not come.
 """
 
 import json
@@ -48,10 +48,11 @@ def source(host, port):
 def main():
     kind, host, port, *times = sys.argv[1:]
     query = {"java": java, "bedrock": bedrock, "a2s": source}[kind]
+    ports = [int(one) for one in port.split(",")]
     for number in range(int(times[0]) if times else 1):
         began = time.monotonic()
         try:
-            answer = query(host, int(port))
+            answer = query(host, ports[number % len(ports)])
         except Exception as error:  # whatever a library raises, the answer did not come
             say("lost", number=number, why=repr(error))
         else:

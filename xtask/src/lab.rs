@@ -25,7 +25,7 @@ FTLAB_NEIGHBOUR (addresses of the node), FTLAB_JAVA_PORT, FTLAB_BEDROCK_PORT, FT
 it sends), FTLAB_BOTS and FTLAB_BOTS6 (ranges whose addresses it may bind), FTLAB_FORGED and FTLAB_FORGED6 (ranges to
 forge from), FTLAB_SECONDS (it is killed after these). It sees nothing but the lab.")]
 pub(crate) struct Args {
-    /// Only these, by name
+    /// Only these, by name; `--list` names all
     scenario: Vec<String>,
     /// Print the scenarios and end
     #[arg(long)]
@@ -63,8 +63,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let say = |text: &str| eprintln!("[{:6.1} s] {text}", begun.elapsed().as_secs_f64());
     let scenarios = chosen(&args)?;
     if args.list {
+        let alone = table::only_by_name(args.fast);
+        let by_name = |name: &str| alone.iter().any(|scenario| scenario.name == name);
         for scenario in &scenarios {
-            println!("{:<26} {}", scenario.name, scenario.says);
+            let only = if by_name(scenario.name) { " (run by name only)" } else { "" };
+            println!("{:<26} {}{only}", scenario.name, scenario.says);
         }
         return Ok(());
     }
@@ -108,9 +111,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
 /// The scenarios that were asked for.
 fn chosen(args: &Args) -> anyhow::Result<Vec<Scenario>> {
+    let alone = table::only_by_name(args.fast);
     let mut all = table::all(args.fast);
     if args.attack_cmd.is_some() {
         return Ok(vec![table::stranger()]);
+    }
+    if !args.scenario.is_empty() || args.list {
+        all.extend(alone);
     }
     let unknown = Scenario::unknown(&all, &args.scenario);
     if !unknown.is_empty() {

@@ -139,6 +139,37 @@ impl Agent {
         clock::processor_ms(self.pid())
     }
 
+    /// Memory that it holds now and the most that it ever held, in KiB, read from `/proc`.
+    #[must_use]
+    pub fn memory_kib(&self) -> (u64, u64) {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
+            line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+        };
+        (field("VmRSS:"), field("VmHWM:"))
+    }
+
+    /// How many services it watches.
+    pub fn services(&self) -> anyhow::Result<u64> {
+        let text = self.run(&["services", "--json"])?;
+        let said: Value = serde_json::from_str(&text).context("ftagent's services are no JSON")?;
+        Ok(said["services"].as_array().map_or(0, Vec::len) as u64)
+    }
+
+    /// The incidents that it opened since, each in its own sentence.
+    #[must_use]
+    pub fn incidents_since(&self, since_ms: u64) -> Vec<String> {
+        let opened = self.of("incident-opened").into_iter().filter(|event| event.at_ms >= since_ms);
+        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+        opened
+            .map(|Event { said, .. }| {
+                let [service, reason] = ["service", "reason"].map(|name| text(&said[name]));
+                format!("{service} ({reason}): {}", text(&said["incident"]["says"]))
+            })
+            .collect()
+    }
+
     /// The last lines of its log.
     #[must_use]
     pub fn log_tail(&self) -> Vec<String> {

@@ -204,9 +204,22 @@ impl Clients {
 
     /// Asks a server `times` times as a public monitor does (`java`, `bedrock` or `a2s`).
     pub fn query(&self, lab: &Lab, kind: &str, public: SocketAddr, times: u32) -> anyhow::Result<Player> {
+        self.query_in_turn(lab, kind, public.ip(), &[public.port()], times)
+    }
+
+    /// Asks the servers of these ports in turn, `times` questions in all.
+    pub fn query_in_turn(
+        &self,
+        lab: &Lab,
+        kind: &str,
+        host: IpAddr,
+        ports: &[u16],
+        times: u32,
+    ) -> anyhow::Result<Player> {
         let mut command = lab.players().command("python3");
-        let (host, port, times) = (public.ip().to_string(), public.port().to_string(), times.to_string());
-        command.arg(self.scripts.join("query.py")).args([kind, &host, &port, &times]);
+        let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        let (host, ports, times) = (host.to_string(), ports.join(","), times.to_string());
+        command.arg(self.scripts.join("query.py")).args([kind, &host, &ports, &times]);
         Player::start(kind, self.with_packages(command))
     }
 

@@ -13,6 +13,7 @@ use ftagent_lab::Meter;
 use ftagent_lab::address;
 use ftagent_lab::clients::Game;
 use ftagent_lab::crowd::Plan;
+use ftagent_lab::crowd::Stay;
 
 fn check(game: Game, port: u16) {
     let clients = Clients::fetch_default().expect("downloads");
@@ -22,7 +23,7 @@ fn check(game: Game, port: u16) {
     let server = clients.serve(&docker, game, public).expect("a server");
     let (home, meter) = (Meter::install_at_home(&lab).expect("a meter"), server.meter().expect("a meter"));
     let from = (50..60).map(|n| IpAddr::from(address::player(n))).collect();
-    let plan = Plan { game, public, from, per_second: 20, joining_per_second: 10, once: false };
+    let plan = Plan { game, public, from, per_second: 20, joining_per_second: 10, stay: Stay::Always };
     let crowd = Crowd::start(&lab, plan);
     assert_eq!(
         crowd.wait_until_in(Duration::from_secs(20)),

@@ -8,7 +8,7 @@ mod bots;
 mod connect;
 mod pace;
 mod packet;
-mod random;
+pub(crate) mod random;
 mod reflection;
 mod send;
 mod shape;

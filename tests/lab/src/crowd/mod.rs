@@ -31,6 +31,8 @@ use socket::Socket;
 
 /// How often each player is looked after.
 const ROUND: Duration = Duration::from_millis(5);
+/// And each guest: they are in crowds of few at many servers, and every round costs its thread's waking up.
+const GUESTS_ROUND: Duration = Duration::from_millis(20);
 /// Who hears nothing for so long has lost the connection: clients begin to warn then and give up soon after.
 const SILENCE_MS: u64 = 5_000;
 /// What was not answered while joining is said again.
@@ -41,6 +43,17 @@ const JOINING_MS: u64 = 10_000;
 const JOINING_PATIENTLY_MS: u64 = 60_000;
 /// Who was thrown out comes back after so long.
 const BACK_MS: u64 = 1_000;
+
+/// When players are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// They always play, and who was thrown out comes back.
+    Always,
+    /// They come once, and who leaves or gives up does not come back: newcomers, whose joins are counted.
+    Once,
+    /// They come and go as [`Crowd::attend`] says, nobody at first. Each coming is a join that is counted.
+    Guests,
+}
 
 /// Who plays what.
 #[derive(Clone, Debug)]
@@ -55,8 +68,8 @@ pub struct Plan {
     pub per_second: u64,
     /// Players that join a second; 0 is all at once.
     pub joining_per_second: u64,
-    /// Who leaves or gives up does not come back: newcomers, whose joins are counted.
-    pub once: bool,
+    /// When they are there.
+    pub stay: Stay,
 }
 
 /// What became of one player.
@@ -82,6 +95,7 @@ pub struct Crowd {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
     players: usize,
+    stay: Stay,
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +103,11 @@ struct Shared {
     stop: AtomicBool,
     paused: AtomicBool,
     per_second: AtomicU64,
+    /// Of guests: who is to be there, as the first one's number and how many from him on, round and round.
+    attending: Mutex<(usize, usize)>,
     seen: Mutex<Vec<Seen>>,
+    /// Guests' stays that are over.
+    over: Mutex<Vec<Seen>>,
 }
 
 impl Crowd {
@@ -97,7 +115,7 @@ impl Crowd {
     pub fn start(lab: &Lab, plan: Plan) -> Self {
         let shared = Arc::new(Shared::default());
         shared.per_second.store(plan.per_second, Ordering::Relaxed);
-        let players = plan.from.len();
+        let (players, stay) = (plan.from.len(), plan.stay);
         *shared.seen.lock().unwrap_or_else(PoisonError::into_inner) = vec![Seen::default(); players];
         let (told, path, held) = (Arc::clone(&shared), lab.players().path(), lab.clone());
         let thread = std::thread::spawn(move || {
@@ -106,7 +124,7 @@ impl Crowd {
             drop(held);
             result
         });
-        Self { shared, thread: Some(thread), players }
+        Self { shared, thread: Some(thread), players, stay }
     }
 
     /// How many they are.
@@ -119,6 +137,28 @@ impl Crowd {
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Of each coming of a player what became of it: guests come more than once.
+    #[must_use]
+    pub fn stays(&self) -> Vec<Seen> {
+        // Both are written under the lock of the first.
+        let seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = self.shared.over.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().chain(over.iter()).copied().collect()
+    }
+
+    /// Whether everybody who was to come is in or has given up.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let absent = |seen: &Seen| seen.began_ms == 0 && self.stay == Stay::Guests;
+        let settled = |seen: &Seen| seen.began_ms > 0 && (seen.first_joined_ms > 0 || seen.gave_up_ms > 0);
+        self.seen().iter().all(|seen| absent(seen) || settled(seen))
+    }
+
+    /// From now on so many guests are there, from that one on; whoever is too many leaves.
+    pub fn attend(&self, first: usize, count: usize) {
+        *self.shared.attending.lock().unwrap_or_else(PoisonError::into_inner) = (first, count);
     }
 
     /// How many are in.
@@ -137,7 +177,7 @@ impl Crowd {
     #[must_use]
     pub fn disconnected(&self, from_ms: u64, to_ms: u64) -> u64 {
         let lost = |seen: &&Seen| seen.disconnected > 0 && (from_ms..to_ms).contains(&seen.disconnected_ms);
-        self.seen().iter().filter(lost).count() as u64
+        self.stays().iter().filter(lost).count() as u64
     }
 
     /// Packets of each player a second from now on.
@@ -204,6 +244,15 @@ impl Talk {
         }
     }
 
+    /// What is said at parting; who plays over TCP hangs up.
+    fn part(&mut self) -> Vec<u8> {
+        match self {
+            Self::Java(_) => Vec::new(),
+            Self::Bedrock(talk) => talk.part(),
+            Self::Source(talk) => talk.part(),
+        }
+    }
+
     fn is_in(&self) -> bool {
         match self {
             Self::Java(talk) => talk.is_in(),
@@ -239,6 +288,16 @@ struct Player {
     seen: Seen,
     /// It does nothing before.
     not_before_ms: u64,
+    /// Guests' stays that ended since the last round.
+    over: Vec<Seen>,
+}
+
+impl Shared {
+    /// Whether this guest of so many is to be there.
+    fn attends(&self, number: usize, players: usize) -> bool {
+        let (first, count) = *self.attending.lock().unwrap_or_else(PoisonError::into_inner);
+        (number + players - first % players) % players < count
+    }
 }
 
 fn run(plan: &Plan, shared: &Shared) -> anyhow::Result<()> {
@@ -248,13 +307,17 @@ fn run(plan: &Plan, shared: &Shared) -> anyhow::Result<()> {
         let later_ms = (number * 1_000).checked_div(plan.joining_per_second).unwrap_or(0);
         players.push(Player { not_before_ms: begun_ms + later_ms, ..Player::default() });
     }
+    let round = if plan.stay == Stay::Guests { GUESTS_ROUND } else { ROUND };
     while !shared.stop.load(Ordering::Relaxed) {
         for (number, player) in players.iter_mut().enumerate() {
             player.look_after(plan, number, shared).context("a light player cannot go on")?;
         }
-        let seen = players.iter().map(|player| player.seen).collect();
-        *shared.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
-        std::thread::sleep(ROUND);
+        let mut seen = shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut over = shared.over.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = players.iter().map(|player| player.seen).collect();
+        players.iter_mut().for_each(|player| over.append(&mut player.over));
+        drop((seen, over));
+        std::thread::sleep(round);
     }
     Ok(())
 }
@@ -262,8 +325,10 @@ fn run(plan: &Plan, shared: &Shared) -> anyhow::Result<()> {
 impl Player {
     fn look_after(&mut self, plan: &Plan, number: usize, shared: &Shared) -> anyhow::Result<()> {
         let now_ms = clock::now_ms();
+        let attends = plan.stay != Stay::Guests || shared.attends(number, plan.from.len());
         let Some(connected) = &mut self.connected else {
-            let may = now_ms >= self.not_before_ms && !(plan.once && self.seen.began_ms > 0);
+            let was_there = plan.stay == Stay::Once && self.seen.began_ms > 0;
+            let may = attends && now_ms >= self.not_before_ms && !was_there;
             if may && !shared.paused.load(Ordering::Relaxed) {
                 self.begin(plan, number, now_ms)?;
             }
@@ -277,11 +342,18 @@ impl Player {
             }
         }
         let joined = self.seen.joined_ms > 0;
-        let patience_ms = if plan.once { JOINING_MS } else { JOINING_PATIENTLY_MS };
+        if !attends && !shared.paused.load(Ordering::Relaxed) {
+            self.part(now_ms);
+            return Ok(());
+        }
+        let patience_ms = if plan.stay == Stay::Always { JOINING_PATIENTLY_MS } else { JOINING_MS };
         let gives_up = !joined && now_ms > self.seen.began_ms + patience_ms;
         let lost = joined && now_ms > connected.heard_ms + SILENCE_MS;
         if !alive || gives_up || lost {
             self.leave(now_ms, joined);
+            if plan.stay == Stay::Guests {
+                self.over.push(std::mem::take(&mut self.seen));
+            }
         }
         Ok(())
     }
@@ -295,6 +367,23 @@ impl Player {
         self.connected =
             Some(Connected { talk, socket, said_ms: 0, heard_ms: now_ms, due_us, opened: false });
         Ok(())
+    }
+
+    /// Leaves because it wants to. Whoever is not in yet changed his mind, which is no join that failed.
+    fn part(&mut self, now_ms: u64) {
+        if let Some(mut connected) = self.connected.take()
+            && connected.talk.is_in()
+        {
+            let words = connected.talk.part();
+            if !words.is_empty() {
+                connected.socket.send(&words);
+            }
+        }
+        self.not_before_ms = now_ms + BACK_MS;
+        let seen = std::mem::take(&mut self.seen);
+        if seen.first_joined_ms > 0 {
+            self.over.push(seen);
+        }
     }
 
     fn leave(&mut self, now_ms: u64, joined: bool) {

@@ -72,6 +72,11 @@ impl Talk {
         self.datagram(&[&[0x00], &time.to_be_bytes()[..]].concat())
     }
 
+    /// What a client says that leaves.
+    pub(super) fn part(&mut self) -> Vec<u8> {
+        self.datagram(&[0x15])
+    }
+
     pub(super) fn is_in(&self) -> bool {
         self.phase == Phase::Play
     }
@@ -173,5 +178,6 @@ mod tests {
         assert_eq!(talk.hear(&accepted).len(), 7 + 1 + 21 * 7 + 16);
         assert!(talk.is_in());
         assert_eq!(talk.step()[7], 0x00);
+        assert_eq!(talk.part()[7..], [0x15]);
     }
 }

@@ -1,6 +1,10 @@
 //! What a light player of a Source game says to the lab's own server: a challenge asked for and echoed, then numbered
 //! datagrams as a Source client sends them.
 
+/// The message of a numbered datagram that says farewell, and where it stands; the lab's server knows it.
+const PART: &[u8] = b"\x01Disconnect by user.\0";
+const PART_AT: usize = 16;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
     #[default]
@@ -50,6 +54,14 @@ impl Talk {
         datagram
     }
 
+    /// What a client says that leaves: one more numbered datagram, with the message of that (1) and its words.
+    pub(super) fn part(&mut self) -> Vec<u8> {
+        let mut datagram = self.step();
+        datagram.truncate(PART_AT);
+        datagram.extend(PART);
+        datagram
+    }
+
     pub(super) fn is_in(&self) -> bool {
         self.phase == Phase::Play
     }
@@ -77,5 +89,6 @@ mod tests {
         assert_eq!(talk.hear(b"\xff\xff\xff\xffB\0"), b"");
         assert!(talk.is_in());
         assert!((16..=1_260).contains(&talk.step().len()));
+        assert!(talk.part().ends_with(PART));
     }
 }

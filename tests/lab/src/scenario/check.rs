@@ -41,6 +41,14 @@ pub(crate) fn checks(scenario: &Scenario, outcome: &Outcome, calm_ppm: u64) -> V
         let (answered, asked) = (outcome.real.echoes, outcome.real.asked());
         add("answers", answered * 100 >= asked * 99, format!("{answered} of {asked} came back"));
     }
+    if scenario.is_calm() {
+        let sentences = outcome.incidents_say.join("; ");
+        add("incidents", outcome.incidents == 0, format!("{} opened: {sentences}", outcome.incidents));
+    }
+    if scenario.further > 0 {
+        let (dropped, sent) = (outcome.dropped, outcome.genuine_sent());
+        add("dropped", dropped * 1_000_000 <= sent * LOST_PPM_MAX, format!("{dropped} of {sent} genuine"));
+    }
     let Some(stopped_min) = scenario.stopped_min() else { return checks };
     let first = outcome.first_drop_us;
     let because = first.map_or("nothing was dropped".to_owned(), |us| format!("{} ms", us / 1_000));

@@ -6,6 +6,7 @@
 //! own words. Only what ftagent alone can know is taken from it: that an incident is over, and whom it leased.
 
 mod check;
+mod life;
 mod outcome;
 mod report;
 mod run;
@@ -215,6 +216,9 @@ pub struct Scenario {
     pub cut: Option<String>,
     /// Servers that public lists ask all the time, with clients that nobody here wrote.
     pub monitored: Vec<Seat>,
+    /// Servers of the lab's own kind beside the seats. Where there are some, guests come to all servers and leave
+    /// again, and lists ask these too.
+    pub further: u16,
 }
 
 impl Scenario {
@@ -223,6 +227,12 @@ impl Scenario {
     pub fn unknown<'n>(all: &[Self], names: &'n [String]) -> Vec<&'n str> {
         let known = |name: &&String| all.iter().any(|scenario| scenario.name == name.as_str());
         names.iter().filter(|name| !known(name)).map(String::as_str).collect()
+    }
+
+    /// Whether nobody sends anything in it but players and who asks servers: an incident in it is a false one.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.kind == Kind::Harmless && self.floods.is_empty()
     }
 
     /// How long its floods last.

@@ -81,6 +81,14 @@ pub struct Outcome {
     pub processor_permille: Option<u64>,
     /// Incidents that it opened.
     pub incidents: u64,
+    /// Each of them in its own sentence.
+    pub incidents_say: Vec<String>,
+    /// Services that it watched.
+    pub services: u64,
+    /// Memory that it held at the end, in KiB.
+    pub memory_kib: u64,
+    /// The most that it ever held, in KiB.
+    pub memory_most_kib: u64,
     /// From the last attack packet until all of them were closed, in milliseconds.
     pub all_clear_ms: Option<u64>,
     /// They were not closed in time.
@@ -96,6 +104,12 @@ impl Outcome {
     #[must_use]
     pub fn lost_ppm(&self) -> u64 {
         self.players_lost * 1_000_000 / self.players_sent.max(1)
+    }
+
+    /// Packets of everybody who plays or asks.
+    #[must_use]
+    pub fn genuine_sent(&self) -> u64 {
+        self.players_sent + self.newcomers_sent
     }
 
     /// Attack packets that came into containers, in thousandths of those that came to the node.

@@ -140,6 +140,12 @@ impl Report {
                 text += &format!("failed: {}: {failed}\n", row.name);
             }
         }
+        for row in self.rows.iter().filter(|row| row.scenario.further > 0) {
+            let runs = [("undefended", &row.undefended), ("defended", &row.defended)];
+            for (how, outcome) in runs.iter().filter_map(|(how, run)| Some((how, run.as_ref()?))) {
+                text += &format!("{}, {how}: {}\n", row.name, outcome.calm());
+            }
+        }
         for row in self.rows.iter().filter(|row| row.cut.is_some()) {
             text += &format!("cut short: {}: {}\n", row.name, row.cut.as_deref().unwrap_or(""));
         }
@@ -187,11 +193,34 @@ impl Row {
 }
 
 impl Outcome {
+    /// What is to be said of a time without attack.
+    fn calm(&self) -> String {
+        let processor = self.processor_permille.unwrap_or(0);
+        let mut text = format!(
+            "{} services, {} s, {} genuine packets, {} incidents opened, {} genuine packets dropped, \
+             {} sources leased, {}.{} % of a processor, {} KiB of memory (at most {})",
+            self.services,
+            self.lasted_ms / 1_000,
+            self.genuine_sent(),
+            self.incidents,
+            self.dropped,
+            self.genuine_leased.len(),
+            processor / 10,
+            processor % 10,
+            self.memory_kib,
+            self.memory_most_kib
+        );
+        for says in &self.incidents_say {
+            text += &format!("\n  {says}");
+        }
+        text
+    }
+
     /// One line while it runs.
     pub(crate) fn line(&self) -> String {
         let first = self.first_drop_us.map_or("-".to_owned(), |us| format!("{} ms", us / 1_000));
         format!(
-            "{:>6}/s  first drop {first:>7}  reached {:>3}.{} %  lost {} of {} (newcomers {} of {}, {} on the wire)  disconnected {}{}  joined {} of {}",
+            "{:>6}/s  first drop {first:>7}  reached {:>3}.{} %  lost {} of {} (newcomers {} of {}, {} on the wire)  disconnected {}{}  joined {} of {}  incidents {}",
             self.attack_per_second,
             self.reached_permille() / 10,
             self.reached_permille() % 10,
@@ -206,7 +235,8 @@ impl Outcome {
                 .map(|(seat, lost)| format!(" ({lost} at {seat:?})"))
                 .collect::<String>(),
             self.joins.joined,
-            self.joins.tried
+            self.joins.tried,
+            self.incidents
         )
     }
 }

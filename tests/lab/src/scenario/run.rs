@@ -11,6 +11,7 @@ use super::Report;
 use super::Row;
 use super::Scenario;
 use super::Seat;
+use super::life::Life;
 use super::outcome::Joins;
 use super::outcome::Outcome;
 use super::stage;
@@ -29,6 +30,7 @@ use crate::agent::Start;
 use crate::clients::Game;
 use crate::clock;
 use crate::crowd;
+use crate::crowd::Stay;
 use crate::kernel::Reader;
 
 /// How long players play before the first flood: long enough for ftagent to know also those as players whose opening it
@@ -44,6 +46,8 @@ const LATER: Duration = Duration::from_secs(2);
 const ALL_CLEAR: Duration = Duration::from_secs(30);
 /// How long a flood lasts of which only the first drop is measured.
 const ONSET: Duration = Duration::from_secs(2);
+/// Monitors ask so much longer than a scenario lasts: what is before and after it takes time too.
+const MONITORING_MORE: Duration = Duration::from_secs(120);
 /// How long newcomers are waited for after the flood.
 const NEWCOMERS: Duration = Duration::from_secs(10);
 
@@ -72,8 +76,12 @@ pub struct Plan<'p> {
 /// Runs everything.
 pub fn run(plan: &Plan<'_>) -> anyhow::Result<Report> {
     let seats = seats(&plan.scenarios);
-    (plan.say)(&format!("lab: one node, one dockerd, {} servers and their players", seats.len()));
-    let mut stage = Stage::new(plan.clients, &seats)?;
+    let further = plan.scenarios.iter().map(|scenario| scenario.further).max().unwrap_or(0);
+    (plan.say)(&format!(
+        "lab: one node, one dockerd, {} servers and their players",
+        seats.len() + usize::from(further)
+    ));
+    let mut stage = Stage::new(plan.clients, &seats, further)?;
     let mut rows: Vec<Row> = plan.scenarios.iter().map(Row::new).collect();
     if !plan.defended_only {
         for (scenario, row) in plan.scenarios.iter().zip(&mut rows) {
@@ -137,7 +145,7 @@ impl Scenario {
 fn start(plan: &Plan<'_>, stage: &Stage, seats: &[Seat], folder: &str) -> anyhow::Result<Agent> {
     let arguments = vec!["--enforce".to_owned()];
     let start = Start { program: plan.program.clone(), arguments, folder: folder.to_owned() };
-    Agent::start(&stage.docker, &start, &stage::games(seats))
+    Agent::start(&stage.docker, &start, &stage::games(seats, stage.further.len()))
 }
 
 /// One run of one scenario.
@@ -188,7 +196,7 @@ impl Once<'_, '_> {
         self.all_clear(&measured, &mut outcome);
         self.wait_for_newcomers(&crowds);
         self.stage.forget_attackers();
-        outcome.joins = Joins::of(&crowds.iter().flat_map(|(_, crowd)| crowd.seen()).collect::<Vec<_>>());
+        outcome.joins = Joins::of(&crowds.iter().flat_map(|(_, crowd)| crowd.stays()).collect::<Vec<_>>());
         drop(crowds);
         if self.scenario.before == Before::Reboot {
             self.stage.let_join()?;
@@ -207,7 +215,7 @@ impl Once<'_, '_> {
         }
         for people in self.scenario.people.iter().filter(|people| people.joining_per_second == 0) {
             // They are there already: they come one after the other, and a slow server is waited for.
-            let plan = crowd::Plan { joining_per_second: 10, once: false, ..self.crowd(people) };
+            let plan = crowd::Plan { joining_per_second: 10, stay: Stay::Always, ..self.crowd(people) };
             let crowd = Crowd::start(&self.stage.lab, plan);
             let playing = crowd.wait_until_in(stage::JOINING);
             anyhow::ensure!(playing == crowd.players(), "{playing} of {} are in", crowd.players());
@@ -250,7 +258,7 @@ impl Once<'_, '_> {
             from: people.from.clone(),
             per_second: people.per_second,
             joining_per_second: people.joining_per_second,
-            once: true,
+            stay: Stay::Once,
         }
     }
 
@@ -261,9 +269,16 @@ impl Once<'_, '_> {
             Game::Bedrock => "bedrock",
             Game::Source => "a2s",
         };
-        let asks =
-            |&seat: &Seat| self.stage.clients.query(&self.stage.lab, kind(seat), seat.public(), 10_000);
-        self.scenario.monitored.iter().map(asks).collect()
+        let (lab, clients) = (&self.stage.lab, &self.stage.clients);
+        let times = (self.scenario.lasting(self.plan.lasting) + MONITORING_MORE).as_secs() as u32 * 4;
+        let asks = |&seat: &Seat| clients.query(lab, kind(seat), seat.public(), times);
+        let mut monitors: Vec<Player> =
+            self.scenario.monitored.iter().map(asks).collect::<anyhow::Result<_>>()?;
+        if self.scenario.further > 0 {
+            let ports: Vec<u16> = self.stage.further.iter().map(|further| further.public.port()).collect();
+            monitors.push(clients.query_in_turn(lab, "a2s", address::NODE.into(), &ports, times)?);
+        }
+        Ok(monitors)
     }
 
     fn warm_up(&self) -> anyhow::Result<()> {
@@ -282,6 +297,9 @@ impl Once<'_, '_> {
 
     /// Who joins while it lasts: those that the scenario names, else some at each server that is looked at.
     fn newcomers(&self) -> Vec<crowd::Plan> {
+        if self.scenario.further > 0 {
+            return stage::guests(self.stage);
+        }
         let named: Vec<_> =
             self.scenario.people.iter().filter(|people| people.joining_per_second > 0).collect();
         if !named.is_empty() {
@@ -296,7 +314,7 @@ impl Once<'_, '_> {
             from: stage::newcomers(seat, count),
             per_second: 20,
             joining_per_second: NEWCOMERS_PER_SECOND,
-            once: true,
+            stay: Stay::Once,
         };
         seats.map(plan).collect()
     }
@@ -310,7 +328,9 @@ impl Once<'_, '_> {
         let mut reader = Reader::open(&lab.node().path())?;
         let before = self.stage.count(&[])?;
         let dropped_before = watch::dropped(&mut reader)?;
-        let watch = Watch::start(&lab)?;
+        // Where nothing attacks there is nothing to see, and watching costs much of a processor.
+        let attacked = !self.scenario.is_calm() || self.plan.attack_command.is_some();
+        let watch = attacked.then(|| Watch::start(&lab)).transpose()?;
         let processor = self.agent.as_ref().map(Agent::processor_ms);
         let (began_ms, lasting) = (clock::now_ms(), self.scenario.lasting(self.plan.lasting));
         crowds.extend(newcomers.into_iter().map(|plan| (1, Crowd::start(&lab, plan))));
@@ -321,6 +341,9 @@ impl Once<'_, '_> {
         let stranger = stranger.map(|command| stranger::start(&lab, command, lasting)).transpose()?;
         std::thread::sleep(LATER.min(lasting));
         let later = self.stage.count_now()?;
+        if self.scenario.further > 0 {
+            self.live(crowds, began_ms, lasting);
+        }
         let ends_ms = began_ms + lasting.as_millis() as u64;
         std::thread::sleep(Duration::from_millis(ends_ms.saturating_sub(clock::now_ms())));
         let stranger_said = stranger.map(stranger::Running::end).transpose()?.unwrap_or_default();
@@ -330,7 +353,7 @@ impl Once<'_, '_> {
         }
         let over_ms = clock::now_ms();
         let processor_ms = self.agent.as_ref().zip(processor).map(|(agent, was)| agent.processor_ms() - was);
-        let onset = watch.end()?;
+        let onset = watch.map(Watch::end).transpose()?.unwrap_or_default();
         crowds.iter().for_each(|(_, crowd)| crowd.pause(true));
         let after = self.stage.count(&[])?;
         crowds.iter().for_each(|(_, crowd)| crowd.pause(false));
@@ -347,6 +370,24 @@ impl Once<'_, '_> {
             processor_ms,
             stranger_said,
         })
+    }
+
+    /// Lets people come and go, and tells every five minutes how it goes.
+    fn live(&self, crowds: &[(u64, Crowd)], began_ms: u64, lasting: Duration) {
+        let guests: Vec<&Crowd> = crowds.iter().map(|(_, crowd)| crowd).collect();
+        let mut each_minute = |minutes: u64, there: usize| {
+            if !minutes.is_multiple_of(5) {
+                return;
+            }
+            let incidents = self.agent.as_ref().map(|agent| agent.incidents_since(began_ms));
+            let (name, incidents) = (self.scenario.name, incidents.unwrap_or_default());
+            let text = format!(
+                "{minutes} minutes are over, {there} guests are there, {} incidents",
+                incidents.len()
+            );
+            (self.plan.say)(&format!("{name}: {text} {}", incidents.join("; ")));
+        };
+        Life::new(guests.len(), began_ms, lasting).live(self.stage, &guests, &mut each_minute);
     }
 
     fn outcome(&self, measured: &Measured, crowds: &[(u64, Crowd)]) -> Outcome {
@@ -445,7 +486,10 @@ impl Once<'_, '_> {
         let Some(agent) = self.agent.as_ref() else { return };
         let of = |what| agent.of(what).into_iter().filter(|event| event.at_ms >= measured.began_ms);
         let cleared = clock::wait_for(ALL_CLEAR, || (agent.open_incidents() == 0).then_some(()));
-        outcome.incidents = of("incident-opened").count() as u64;
+        outcome.incidents_say = agent.incidents_since(measured.began_ms);
+        outcome.incidents = outcome.incidents_say.len() as u64;
+        outcome.services = agent.services().unwrap_or(0);
+        (outcome.memory_kib, outcome.memory_most_kib) = agent.memory_kib();
         outcome.not_cleared = cleared.is_none();
         let last_ms = of("incident-closed").map(|event| event.at_ms).max();
         if cleared.is_some() {
@@ -454,11 +498,7 @@ impl Once<'_, '_> {
     }
 
     fn wait_for_newcomers(&self, crowds: &[(u64, Crowd)]) {
-        let done = |crowd: &Crowd| {
-            let seen = crowd.seen();
-            seen.iter().all(|seen| seen.began_ms > 0 && (seen.first_joined_ms > 0 || seen.gave_up_ms > 0))
-        };
-        clock::wait_for(NEWCOMERS, || crowds.iter().all(|(_, crowd)| done(crowd)).then_some(()));
+        clock::wait_for(NEWCOMERS, || crowds.iter().all(|(_, crowd)| crowd.is_settled()).then_some(()));
     }
 }
 

@@ -1,10 +1,12 @@
 //! The stage of all scenarios: one node with one dockerd, its servers, the real clients and the light players on them.
 
 use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Duration;
 use std::time::Instant;
 
 use super::Seat;
+use super::life;
 use crate::Clients;
 use crate::Crowd;
 use crate::Docker;
@@ -16,6 +18,7 @@ use crate::address;
 use crate::clients::Game;
 use crate::clients::Players;
 use crate::crowd;
+use crate::crowd::Stay;
 use crate::docker::Options;
 use crate::meter::Arrived;
 use crate::player::Health;
@@ -35,6 +38,9 @@ const RESTED: Duration = Duration::from_millis(500);
 /// How long light players may take.
 const JOINING_LIGHT: Duration = Duration::from_secs(12);
 
+/// The port of the first further server; the others have those after it.
+const FURTHER_PORT: u16 = 27_101;
+
 /// A server and who plays there.
 pub(crate) struct Place {
     pub(crate) seat: Seat,
@@ -44,9 +50,17 @@ pub(crate) struct Place {
     pub(crate) light: Option<Crowd>,
 }
 
+/// A server of the lab's own kind beside the places: guests play there or nobody.
+pub(crate) struct Further {
+    pub(crate) public: SocketAddr,
+    server: Server,
+    meter: Meter,
+}
+
 /// Everything. Fields are dropped from top to bottom.
 pub(crate) struct Stage {
     pub(crate) places: Vec<Place>,
+    pub(crate) further: Vec<Further>,
     /// What the players send.
     home: Meter,
     /// What arrives at the node.
@@ -65,19 +79,29 @@ pub(crate) struct Counted {
 }
 
 impl Stage {
-    /// Makes the lab, starts the servers of these seats and lets players join.
-    pub(crate) fn new(clients: &Clients, seats: &[Seat]) -> anyhow::Result<Self> {
+    /// Makes the lab, starts the servers of these seats and so many further ones, and lets players join.
+    pub(crate) fn new(clients: &Clients, seats: &[Seat], further: u16) -> anyhow::Result<Self> {
         let lab = Lab::new()?;
         let ip6tables = seats.iter().any(|seat| seat.is_v6());
         let options = Options { ip6tables, ..Options::default() };
         let docker = Docker::start_with(&lab, options)?;
         let home = Meter::install_at_home(&lab)?;
         let node = Meter::install_on_interface(&lab.node().path(), "uplink")?;
-        let mut stage = Self { places: Vec::new(), home, node, clients: clients.clone(), docker, lab };
+        let clients = clients.clone();
+        let mut stage = Self { places: Vec::new(), further: Vec::new(), home, node, clients, docker, lab };
         for &seat in seats {
             let server = stage.docker.run_server(&stage.clients.spec(seat.game(), seat.public()))?;
             let meter = server.meter()?;
             stage.places.push(Place { seat, server, meter, real: None, light: None });
+        }
+        for number in 0..further {
+            let public = SocketAddr::new(address::NODE.into(), FURTHER_PORT + number);
+            let server = stage.docker.run_server(&stage.clients.spec(Game::Source, public))?;
+            let meter = server.meter()?;
+            stage.further.push(Further { public, server, meter });
+        }
+        for further in &stage.further {
+            stage.clients.listening(&further.server, Game::Source)?;
         }
         for place in &stage.places {
             stage.clients.listening(&place.server, place.seat.game())?;
@@ -147,7 +171,7 @@ impl Stage {
                     from: light_players(place.seat),
                     per_second: IDLE_RATE,
                     joining_per_second: 10,
-                    once: false,
+                    stay: Stay::Always,
                 };
                 place.light = Some(Crowd::start(&self.lab, plan));
             }
@@ -221,8 +245,9 @@ impl Stage {
     pub(crate) fn count_now(&self) -> anyhow::Result<Counted> {
         let (home, node) = (self.home.read()?, self.node.read()?);
         let mut containers = Arrived::default();
-        for place in &self.places {
-            let arrived = place.meter.read()?;
+        let further = self.further.iter().map(|further| &further.meter);
+        for meter in self.places.iter().map(|place| &place.meter).chain(further) {
+            let arrived = meter.read()?;
             containers.players += arrived.players;
             containers.newcomers += arrived.newcomers;
             containers.attackers += arrived.attackers;
@@ -289,13 +314,29 @@ pub(crate) fn newcomers(seat: Seat, count: u16) -> Vec<IpAddr> {
     (0..count).map(at).collect()
 }
 
-/// The games that ftagent must know of these seats.
-pub(crate) fn games(seats: &[Seat]) -> Vec<(&'static str, usize)> {
+/// Guests of all servers of a stage, the places' first, each with addresses of their own.
+pub(crate) fn guests(stage: &Stage) -> Vec<crowd::Plan> {
+    let places = stage.places.iter().map(|place| (place.seat.game(), place.seat.public()));
+    let all = places.chain(stage.further.iter().map(|further| (Game::Source, further.public)));
+    let plan = |(at, (game, public)): (usize, (Game, SocketAddr))| {
+        let first = at as u16 * life::GUESTS;
+        let address = |number: u16| match public.is_ipv6() {
+            true => IpAddr::from(address::player_v6(0x1000 + number)),
+            false => IpAddr::from(address::newcomer(number)),
+        };
+        let from = (first..first + life::GUESTS).map(address).collect();
+        crowd::Plan { game, public, from, per_second: 1, joining_per_second: 0, stay: Stay::Guests }
+    };
+    all.enumerate().map(plan).collect()
+}
+
+/// The games that ftagent must know of these seats and further servers.
+pub(crate) fn games(seats: &[Seat], further: usize) -> Vec<(&'static str, usize)> {
     let of = |game: Game| seats.iter().filter(|seat| seat.game() == game).count();
     let all = [
         ("minecraft-java", of(Game::Java)),
         ("minecraft-bedrock", of(Game::Bedrock)),
-        ("counter-strike-global-offensive", of(Game::Source)),
+        ("counter-strike-global-offensive", of(Game::Source) + further),
     ];
     all.into_iter().filter(|(_, count)| *count > 0).collect()
 }

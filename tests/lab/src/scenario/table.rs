@@ -32,7 +32,7 @@ const JUNK: u64 = 990;
 /// Floods that the game's own clients could have sent.
 const GAME_VALID: u64 = 950;
 
-/// Every scenario, in the order in which they run. With `fast` the long ones are cut, and say so.
+/// Every scenario of a full run, in its order. With `fast` the long ones are cut, and say so.
 #[must_use]
 pub fn all(fast: bool) -> Vec<Scenario> {
     let calm = peace(
@@ -42,6 +42,18 @@ pub fn all(fast: bool) -> Vec<Scenario> {
         Vec::new(),
     );
     [vec![calm], attacks(), special_attacks(fast), attacks_v6(), harmless(fast)].concat()
+}
+
+/// Those that take too long to run with the others: they are run when they are named.
+#[must_use]
+pub fn only_by_name(fast: bool) -> Vec<Scenario> {
+    let says = "an ordinary hour at 50 servers: players come and go, lists ask, evenings are busy";
+    let mut hour = peace("calm-hour", says, Seat::ALL.to_vec(), Vec::new());
+    hour.monitored = vec![Java, Bedrock, Source];
+    hour.further = 44;
+    hour.lasting = Some(Duration::from_secs(if fast { 120 } else { 3_600 }));
+    hour.cut = fast.then(|| "two minutes instead of an hour".to_owned());
+    vec![hour]
 }
 
 /// The floods that are one line each.
@@ -360,6 +372,7 @@ fn attack(name: &'static str, says: &'static str, stopped_min: u64, floods: Vec<
         lasting: None,
         cut: None,
         monitored: Vec::new(),
+        further: 0,
     }
 }
 
@@ -370,7 +383,7 @@ mod tests {
 
     #[test]
     fn every_scenario_has_a_name_of_its_own_and_bounds() {
-        let all = all(false);
+        let all = [all(false), only_by_name(false)].concat();
         for (at, scenario) in all.iter().enumerate() {
             let name = scenario.name;
             assert!(
