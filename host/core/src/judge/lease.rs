@@ -28,8 +28,9 @@ pub(crate) enum Evidence {
 }
 
 /// Whether the source of this flow may be leased. The evidence must lie in this one proven flow, and be more than
-/// half of what it sent: a forger who guesses a player's port cannot outweigh the player. Or it lies in several
-/// proven flows, most of those that are present. Either way nobody else plays from this address.
+/// half of what it sent: a forger who guesses a player's port cannot outweigh the player. What no client sends at all
+/// must outweigh only what is genuine: a bot's handshake and its one word are three packets. Or the evidence lies in
+/// several proven flows, most of those that are present. Either way nobody else plays from this address.
 pub(crate) fn may_lease(flow: &Flow, source: &Source, evidence: Evidence) -> bool {
     let present = source.standings.now();
     let others = present.settled.saturating_sub(u32::from(flow.counted >= Standing::Settled));
@@ -38,8 +39,11 @@ pub(crate) fn may_lease(flow: &Flow, source: &Source, evidence: Evidence) -> boo
         Evidence::Bots => HOSTILE_PACKETS_OF_BOTS,
         Evidence::ImpossibleOfBots => 1,
     };
-    let in_one_flow =
-        others == 0 && flow.tally.hostile >= enough && flow.tally.hostile > flow.tally.sum() / 2;
+    let outweighed = match evidence {
+        Evidence::ImpossibleOfBots => flow.tally.genuine,
+        _ => flow.tally.sum() / 2,
+    };
+    let in_one_flow = others == 0 && flow.tally.hostile >= enough && flow.tally.hostile > outweighed;
     let hostile_flows = source.hostile_flows();
     let in_many_flows =
         present.settled == 0 && hostile_flows >= HOSTILE_FLOWS && hostile_flows >= present.proven / 2;
@@ -102,13 +106,17 @@ mod tests {
     use crate::time::Instant;
 
     fn check(standing: Standing, tally: Tally, settled: u32) -> bool {
+        check_with(standing, tally, settled, Evidence::Usual)
+    }
+
+    fn check_with(standing: Standing, tally: Tally, settled: u32, evidence: Evidence) -> bool {
         let mut flow = Flow::new(0, Ref::default(), Transport::Udp, Instant::START, 0);
         flow.standing = Settled::new(standing, 0);
         flow.counted = standing;
         flow.tally = tally;
         let mut source = Source::default();
         source.standings.set(Standings { proven: settled.max(1), settled }, 0);
-        may_lease(&flow, &source, Evidence::Usual)
+        may_lease(&flow, &source, evidence)
     }
 
     const HOSTILE: Tally = Tally { genuine: 5, hostile: 100, unknown: 0 };
@@ -124,6 +132,19 @@ mod tests {
         assert!(check(Standing::Player, HOSTILE, 1), "it is the only one");
         assert!(!check(Standing::Player, HOSTILE, 2));
         assert!(!check(Standing::Proven, HOSTILE, 1), "somebody else plays there");
+    }
+
+    #[test]
+    fn of_bots_one_word_that_no_client_says_is_enough_behind_a_handshake() {
+        let bot = Tally { genuine: 0, hostile: 1, unknown: 2 };
+        assert!(check_with(Standing::Proven, bot, 0, Evidence::ImpossibleOfBots));
+        assert!(!check_with(Standing::Proven, bot, 0, Evidence::Bots));
+        assert!(!check_with(Standing::Stranger, bot, 0, Evidence::ImpossibleOfBots));
+        let newcomer = Tally { genuine: 1, hostile: 1, unknown: 2 };
+        assert!(
+            !check_with(Standing::Proven, newcomer, 0, Evidence::ImpossibleOfBots),
+            "a forger's, perhaps"
+        );
     }
 
     #[test]
