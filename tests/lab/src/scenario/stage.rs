@@ -83,7 +83,10 @@ impl Stage {
     pub(crate) fn new(clients: &Clients, seats: &[Seat], further: u16) -> anyhow::Result<Self> {
         let lab = Lab::new()?;
         let ip6tables = seats.iter().any(|seat| seat.is_v6());
-        let options = Options { ip6tables, ..Options::default() };
+        // Below one common group all containers together would get the share of one busy process, and fifty servers
+        // would stand still whenever the machine has other work.
+        let flags = if further > 0 { vec!["--cgroup-parent=/".to_owned()] } else { Vec::new() };
+        let options = Options { ip6tables, flags, ..Options::default() };
         let docker = Docker::start_with(&lab, options)?;
         let home = Meter::install_at_home(&lab)?;
         let node = Meter::install_on_interface(&lab.node().path(), "uplink")?;
