@@ -58,42 +58,52 @@ fn without_payload(packet: &Packet<'_>) -> Opinion {
 fn stream(packet: &Packet<'_>, flow: &mut u64) -> Opinion {
     let before = Phase::read(*flow);
     // What was hostile stays so, and a login stays one unless what follows it is no client's.
-    let phase = match before {
-        Phase::Hostile(_) => before,
-        _ => match read_head(packet) {
-            Ok(Some(Opening::Relayed)) | Ok(None) => before,
-            Ok(_) if matches!(before, Phase::Login(_)) => before,
-            Ok(Some(Opening::LoginAnnounced)) => return Opinion::genuine(Class::Opening),
-            Ok(Some(Opening::Legacy)) => Phase::Legacy,
-            Ok(Some(Opening::Status)) => Phase::Status,
-            Ok(Some(Opening::Login)) => Phase::Login(age_ms(packet)),
-            Err(reason) => Phase::Hostile(reason),
-        },
+    let phase = match (before, read_head(packet, before)) {
+        (_, Ok(Some(Opening::Relayed)) | Ok(None)) => before,
+        (_, Err(reason)) => Phase::Hostile(reason),
+        (Phase::Login { at_ms, .. }, Ok(Some(Opening::Login(place)))) => Phase::Login { at_ms, place },
+        (Phase::Login { .. }, Ok(_)) => before,
+        (_, Ok(Some(Opening::LoginAnnounced))) => return Opinion::genuine(Class::Opening),
+        (_, Ok(Some(Opening::Legacy))) => Phase::Legacy,
+        (_, Ok(Some(Opening::Status(place)))) => Phase::Status(place),
+        (_, Ok(Some(Opening::Login(place)))) => Phase::Login { at_ms: age_ms(packet), place },
     };
     *flow = phase.written();
     match phase {
         Phase::New if packet.opening_seen() => Opinion::unknown().of(Class::Opening),
         Phase::New => Opinion::unknown().of(Class::Play),
-        Phase::Status | Phase::Legacy => Opinion::genuine(Class::Query),
-        Phase::Login(at_ms) if u64::from(age_ms(packet)) < u64::from(at_ms) + JOINING_MS => {
+        Phase::Status(_) | Phase::Legacy => Opinion::genuine(Class::Query),
+        Phase::Login { at_ms, .. } if u64::from(age_ms(packet)) < u64::from(at_ms) + JOINING_MS => {
             Opinion::genuine(Class::Join)
         }
-        Phase::Login(_) => Opinion::genuine(Class::Play),
+        Phase::Login { .. } => Opinion::genuine(Class::Play),
         Phase::Hostile(reason) => Opinion::hostile(Class::Opening, reason),
     }
 }
 
-/// What the stream's head says: nothing yet, an opening, or a reason against it.
-fn read_head(packet: &Packet<'_>) -> Result<Option<Opening>, Reason> {
+/// What the stream's head says that was not read before: nothing new, an opening, or a reason against it.
+fn read_head(packet: &Packet<'_>, before: Phase) -> Result<Option<Opening>, Reason> {
     let head = packet.head();
-    if head.is_empty() {
+    let begins = match before {
+        Phase::Hostile(_) => return Ok(None),
+        Phase::Status(place) | Phase::Login { place, .. } => place.next(),
+        Phase::New | Phase::Legacy => 0,
+    };
+    if usize::from(begins) >= head.bytes().len() {
         return Ok(None);
     }
     let expected = Expected {
         proxy_header: packet.flag(flag::PROXY_PROTOCOL),
         forwarding: packet.flag(flag::FORWARDING),
     };
-    match head.parse(|cursor| opening::read(cursor, expected)) {
+    let read = head.parse(|cursor| match before {
+        // Nothing was read: an earlier version of this plugin wrote the note.
+        _ if begins == 0 => opening::read(cursor, expected),
+        Phase::Status(place) => opening::status(cursor, place, expected),
+        Phase::Login { place, .. } => opening::behind_login(cursor, place),
+        _ => opening::read(cursor, expected),
+    });
+    match read {
         Parse::Ok(opening) => Ok(Some(opening)),
         Parse::NeedMore => Ok(None),
         Parse::Bad(reason) => Err(reason),

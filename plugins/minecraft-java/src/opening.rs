@@ -1,12 +1,15 @@
 //! The first bytes of a client: an optional PROXY header, then a legacy ping or a handshake and what follows it.
 //!
-//! Everything is read from the start of the stream each time more of it is there. Sources: PaperMC/Velocity
-//! HandshakePacket.java and MinecraftVarintFrameDecoder.java, npm minecraft-data 3.117, HAProxy's PROXY protocol
-//! specification (v1 in 2.1, v2 in 2.2), measured clients.
+//! Up to the handshake everything is read from the start of the stream each time more of it is there; the frames behind
+//! it are read once, from the [`Place`] where reading stopped. A frame is judged by itself and the bytes of a head never
+//! change, so that both find the same. Sources: PaperMC/Velocity HandshakePacket.java and
+//! MinecraftVarintFrameDecoder.java, npm minecraft-data 3.117, HAProxy's PROXY protocol specification (v1 in 2.1, v2 in
+//! 2.2), measured clients.
 
 use ftagent_plugin::Cursor;
 use ftagent_plugin::Stop;
 
+use crate::note::Place;
 use crate::reason;
 
 /// What the first bytes are, as far as they are here.
@@ -16,21 +19,12 @@ pub(crate) enum Opening {
     Relayed,
     /// The whole or the beginning of a ping from before 1.7.
     Legacy,
-    /// A handshake that asks for the status, and perhaps the request.
-    Status,
+    /// A handshake that asks for the status, and perhaps the request; read as far as this.
+    Status(Place),
     /// A handshake that announces a login; its first packet is not here yet.
     LoginAnnounced,
-    /// A handshake and a login's first packet, and behind it what clients send there.
-    Login,
-}
-
-/// A frame behind a login's first packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Behind {
-    /// It can be read, and so can the next.
-    Plain,
-    /// From here on everything is encrypted.
-    Encrypted,
+    /// A handshake and a login's first packet, and behind it what clients send there; read as far as this.
+    Login(Place),
 }
 
 /// What the server of this service expects.
@@ -61,11 +55,12 @@ const NAME_BYTES_MAX: u32 = 48;
 /// Id, name, and for 1.19 to 1.19.2 a key (at most 512 bytes) and its signature (at most 4096).
 const LOGIN_BYTES_MAX: u32 = 5_000;
 
-/// Clients send two, and six if they try twice more. Reading is done again with each segment, so what a stranger may make us read is bounded.
-const STATUS_FRAMES_MAX: u32 = 8;
+/// Behind a handshake for the status clients send two, and six if they try twice more. One segment may bring many, so what
+/// a stranger may make us read is bounded.
+const STATUS_FRAMES_MAX: u8 = 8;
 
 /// The same behind a login.
-const LOGIN_FRAMES_MAX: u32 = 8;
+const LOGIN_FRAMES_MAX: u8 = 8;
 /// An encryption response holds two numbers as long as the server's key (RSA, 1,024 bits), or one of them and a signature.
 const ENCRYPTION_RESPONSE_ID: u8 = 1;
 /// See there.
@@ -75,7 +70,7 @@ const IDS_END: u8 = 0x60;
 /// What begins a zlib stream with a window of 32 KiB (RFC 1950 2.2), as every compressor that clients use writes it.
 const ZLIB: u8 = 0x78;
 
-/// Reads as much as is here.
+/// Reads as much as is here, from the stream's first byte.
 pub(crate) fn read(cursor: &mut Cursor<'_>, expected: Expected) -> Result<Opening, Stop> {
     match cursor.peek()? {
         b'\r' if starts_like(cursor, PROXY_V2) => {
@@ -99,7 +94,7 @@ pub(crate) fn read(cursor: &mut Cursor<'_>, expected: Expected) -> Result<Openin
         return Ok(Opening::Legacy);
     }
     match handshake(cursor, expected)? {
-        1 => status(cursor, expected),
+        1 => status(cursor, Place::at(cursor.position()), expected),
         _ if cursor.is_at_end() => Ok(Opening::LoginAnnounced),
         _ => login(cursor),
     }
@@ -178,18 +173,36 @@ fn handshake_body(cursor: &mut Cursor<'_>, len: u32, start: usize, expected: Exp
     }
 }
 
-/// The frames behind a handshake for the status. One that is not whole yet ends the reading without blame.
-fn status(cursor: &mut Cursor<'_>, expected: Expected) -> Result<Opening, Stop> {
-    for _ in 0..STATUS_FRAMES_MAX {
-        if cursor.is_at_end() {
-            break;
+/// The frames behind a handshake for the status, from `place` on.
+pub(crate) fn status(cursor: &mut Cursor<'_>, place: Place, expected: Expected) -> Result<Opening, Stop> {
+    let frame = |cursor: &mut Cursor<'_>| status_frame(cursor, expected).map(|()| Some(cursor.position()));
+    frames(cursor, place, STATUS_FRAMES_MAX, frame).map(Opening::Status)
+}
+
+/// The frames behind a login's first packet, from `place` on.
+pub(crate) fn behind_login(cursor: &mut Cursor<'_>, place: Place) -> Result<Opening, Stop> {
+    frames(cursor, place, LOGIN_FRAMES_MAX, login_frame).map(Opening::Login)
+}
+
+/// Reads the frames that begin within what is here, at most `frames_max` of a stream; `read` gives where the next one
+/// begins, or nothing where no more can be read. One that is not whole yet ends the reading without blame.
+fn frames(
+    cursor: &mut Cursor<'_>,
+    mut place: Place,
+    frames_max: u8,
+    read: impl Fn(&mut Cursor<'_>) -> Result<Option<usize>, Stop>,
+) -> Result<Place, Stop> {
+    loop {
+        let ahead = usize::from(place.next()).saturating_sub(cursor.position());
+        if cursor.bytes(ahead).is_err() || cursor.is_at_end() {
+            return Ok(place);
         }
-        match status_frame(cursor, expected) {
-            Err(Stop::NeedMore) => break,
-            other => other?,
+        match read(cursor) {
+            Ok(next) => place = place.behind(next, frames_max),
+            Err(Stop::NeedMore) => return Ok(place),
+            Err(bad) => return Err(bad),
         }
     }
-    Ok(Opening::Status)
 }
 
 /// The request or the ping. mcstatus tries a ping again on the same connection, with the handshake before it.
@@ -219,29 +232,18 @@ fn login(cursor: &mut Cursor<'_>) -> Result<Opening, Stop> {
         return Err(Stop::Bad(reason::BAD_LOGIN));
     }
     cursor.bytes(name_bytes as usize)?;
-    match skip_rest(cursor, len, start).and_then(|()| behind_login(cursor)) {
-        Ok(()) | Err(Stop::NeedMore) => Ok(Opening::Login),
-        Err(bad) => Err(bad),
-    }
+    let next = frame_end(cursor, len, start);
+    behind_login(cursor, Place::at(next))
 }
 
-/// The frames behind a login's first packet, as far as they are here and can be read.
-fn behind_login(cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-    for _ in 0..LOGIN_FRAMES_MAX {
-        if cursor.is_at_end() || login_frame(cursor)? == Behind::Encrypted {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// One of them: an id, or, once the server has asked for compression, the length of what is compressed and a zlib stream,
-/// or a length of 0 and an id.
-fn login_frame(cursor: &mut Cursor<'_>) -> Result<Behind, Stop> {
+/// A frame behind a login's first packet: an id, or, once the server has asked for compression, the length of what is
+/// compressed and a zlib stream, or a length of 0 and an id. Gives where the next begins, or nothing where everything
+/// from here on is encrypted.
+fn login_frame(cursor: &mut Cursor<'_>) -> Result<Option<usize>, Stop> {
     let len = frame(cursor)?;
     let start = cursor.position();
     match cursor.peek()? {
-        ENCRYPTION_RESPONSE_ID if len >= ENCRYPTION_RESPONSE_BYTES_MIN => return Ok(Behind::Encrypted),
+        ENCRYPTION_RESPONSE_ID if len >= ENCRYPTION_RESPONSE_BYTES_MIN => return Ok(None),
         ..IDS_END => {}
         _ => {
             cursor.varint(LENGTH_BYTES_MAX, reason::BAD_LOGIN_STREAM)?;
@@ -250,12 +252,10 @@ fn login_frame(cursor: &mut Cursor<'_>) -> Result<Behind, Stop> {
             }
         }
     }
-    skip_rest(cursor, len, start)?;
-    Ok(Behind::Plain)
+    Ok(Some(frame_end(cursor, len, start)))
 }
 
-/// Goes to the end of a frame of `len` bytes that began at `start`.
-fn skip_rest(cursor: &mut Cursor<'_>, len: u32, start: usize) -> Result<(), Stop> {
-    let read = u32::try_from(cursor.position() - start).unwrap_or(u32::MAX);
-    cursor.bytes(len.saturating_sub(read) as usize).map(|_| ())
+/// Where a frame of `len` bytes that began at `start` ends; not before what was read of it.
+fn frame_end(cursor: &Cursor<'_>, len: u32, start: usize) -> usize {
+    start.saturating_add(len as usize).max(cursor.position())
 }
