@@ -459,3 +459,37 @@ fn a_launch_day_is_no_attack() {
     scene.rest(40_000);
     scene.is_quiet();
 }
+
+/// Ten players close their sockets while the server goes on sending to them, 66 times a second each; an ICMP error
+/// comes for each packet, so many times.
+fn refused(times: u32) -> Scene {
+    let mut scene = quiet();
+    scene.play(16_000, 4_000, 10, 15, 1);
+    for round in 0..266u64 {
+        for player in 0..10u16 {
+            let client = (Ipv4Addr::from_bits(0xc000_0200), 40_000 + player);
+            let at_us = 20_000_000 + round * 15_000 + u64::from(player) * 1_000;
+            let sent = support::udp(0, (SERVER, PORT), client, b"yplay").bytes();
+            scene.frame(at_us, &sent, 1, Passage::Egress);
+            // Destination unreachable, port (RFC 792), from behind some router; it quotes the IP header and 8 bytes.
+            let error = [&[3, 3, 0, 0, 0, 0, 0, 0], &sent[14..14 + 28]].concat();
+            for again in 0..times {
+                let refusal = scene::ip(u32::from(player), 1, 0, &error);
+                scene.frame(at_us + 20 + u64::from(again), &refusal, 1, Passage::Ingress);
+            }
+        }
+    }
+    scene.rest(24_500);
+    scene
+}
+
+#[test]
+fn who_closes_a_socket_while_the_server_still_sends_does_not_attack() {
+    refused(1).is_quiet();
+}
+
+#[test]
+fn more_icmp_errors_than_the_server_sent_packets_are_a_flood() {
+    let record = refused(4).record();
+    assert_eq!((record.family, &*record.reason), (Family::Icmp, "host/icmp"));
+}

@@ -12,6 +12,10 @@ use crate::command;
 use crate::kernel::Reader;
 use crate::namespace;
 
+/// Neighbour discovery (RFC 4861) is nobody's traffic: a link's ends tell each other where they are.
+const NEIGHBOURS: &str =
+    "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }";
+
 /// A table of counters before everything else in one network namespace. It ends with the namespace.
 #[derive(Clone, Debug)]
 pub struct Meter {
@@ -70,6 +74,7 @@ impl Meter {
     chain arrived {{
         type filter hook prerouting priority -500; policy accept;
         {but} accept
+        {NEIGHBOURS} accept
         ip saddr {{ {0} }} th sport {2} counter name attackers accept
         ip6 saddr {1} th sport {2} counter name attackers accept
         ip saddr {3} counter name newcomers accept
@@ -108,6 +113,7 @@ impl Meter {
     counter others {{ }}
     chain sent {{
         type filter hook postrouting priority 500; policy accept;
+        {NEIGHBOURS} accept
         ip daddr {{ {v4} }} th sport {0} counter name attackers accept
         ip6 daddr {{ {v6} }} th sport {0} counter name attackers accept
         ip daddr {{ {v4} }} ip saddr {1} counter name newcomers accept

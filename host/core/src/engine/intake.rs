@@ -32,6 +32,7 @@ use crate::table::Opened;
 use crate::table::Ref;
 use crate::table::Spot;
 use crate::time::Instant;
+use crate::wire;
 use crate::wire::Address;
 use crate::wire::Packet;
 use crate::wire::Tcp;
@@ -136,6 +137,7 @@ impl Engine {
             _ if is_martian(packet) => Some(HostReason::MartianSource),
             Upper::LaterFragment => Some(HostReason::Fragments),
             _ if self.nobody.is_answer(packet, frame.at, self.key) => None,
+            Upper::Icmp if self.is_refusal(packet) => None,
             Upper::Tcp(_) | Upper::Udp => Some(HostReason::NobodysPort),
             Upper::Icmp => Some(HostReason::Icmp),
             Upper::Other => Some(HostReason::OtherProtocol),
@@ -144,6 +146,13 @@ impl Engine {
             self.nobody.add(packet, frame.at, frame.sample_rate.max(1));
         }
         self.without_flow(frame, packet, NODE, reason, effects);
+    }
+
+    /// Whether it is an ICMP error for what one of the servers sent to a client.
+    fn is_refusal(&mut self, packet: &Packet<'_>) -> bool {
+        let refused = wire::flow_of_error(packet).filter(|key| key.server == packet.destination);
+        let flow = refused.and_then(|key| self.flows.find(&key)).and_then(|at| self.flows.get_mut(at));
+        flow.is_some_and(Flow::refuses)
     }
 
     /// Judges a packet for which no flow is kept.

@@ -38,6 +38,8 @@ impl Key for FlowKey {
 
 /// A proven flow that has been silent for so long makes room for a stranger.
 const IDLE_MS: u64 = 60_000;
+/// An ICMP error comes for one of so many packets that the server sent last.
+const REFUSED_LATE: u32 = 64;
 /// The server "sent with no client packet just before" if there was none for so long.
 const JUST_BEFORE_MS: u64 = 20;
 
@@ -146,6 +148,8 @@ pub(crate) struct Flow {
     pub(crate) tcp: TcpState,
     play_second: u32,
     unasked_second: u32,
+    /// Of the server's packets, those that ICMP errors came for or are too old for one.
+    refused: u32,
     pub(crate) reasons: ReasonCounts,
 }
 
@@ -187,6 +191,7 @@ impl Flow {
             client_seconds: 0,
             play_second: 0,
             unasked_second: 0,
+            refused: 0,
             client_second: 0,
             in_second: 0,
             usual_pps: 0,
@@ -238,6 +243,13 @@ impl Flow {
             self.unasked_second = second;
             self.unasked_seconds = self.unasked_seconds.saturating_add(1);
         }
+    }
+
+    /// An ICMP error says that a packet of the server did not arrive. Whether there was one for it: who closes its socket
+    /// refuses what the server still sends, once a packet.
+    pub(crate) fn refuses(&mut self) -> bool {
+        self.refused = self.refused.saturating_add(1).max(self.from_server.saturating_sub(REFUSED_LATE));
+        self.refused <= self.from_server
     }
 
     /// A genuine packet of this class.

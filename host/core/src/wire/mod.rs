@@ -10,12 +10,14 @@
 mod ip;
 mod link;
 pub mod malformed;
+mod quoted;
 mod transport;
 
 use std::net::IpAddr;
 use std::net::Ipv6Addr;
 
 pub use malformed::Malformed;
+pub(crate) use quoted::flow_of_error;
 
 use crate::frame::Frame;
 
