@@ -13,6 +13,7 @@ use ftagent_core::frame::Passage;
 use ftagent_core::incident::Family;
 use ftagent_core::incident::Incident;
 use ftagent_core::incident::Target;
+use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Services;
 use ftagent_core::service::Transport;
 use scene::OTHER;
@@ -24,8 +25,10 @@ use scene::forged;
 use scene::junk;
 use scene::key;
 use scene::opaque;
+use scene::segment;
 use scene::support;
 use support::ACK;
+use support::RST;
 use support::SYN;
 
 /// Nobody waits longer than this for a flood to be seen.
@@ -385,6 +388,29 @@ fn the_kernels_counters_say_when_it_is_over() {
     assert!((115_000..=121_000).contains(&closed_at), "{closed_at}");
     assert!((90_000..=96_000).contains(&record.dropped_early.packets), "{:?}", record.dropped_early);
     assert!(record.seen.packets >= 98_000 && record.peak_pps.abs_diff(5_000) < 200, "{record:?}");
+}
+
+/// How long after a flood its incident closes while 100 segments a second with these flags still come, and are dropped.
+fn closes_after(flags: u8) -> Option<u64> {
+    let service = ServiceKey { transport: Transport::Tcp, ..key() };
+    let mut scene = Scene::of(vec![opaque(SERVER, PORT, Transport::Tcp, "one")]);
+    scene.count(service, 1_000, 15_000, 500, (0, 0));
+    scene.flood(16_000, 3_000, 5_000, 1, |n| segment(n, SYN, b""));
+    scene.opened();
+    for tick in 0..150u64 {
+        scene.flood(19_000 + tick * 100, 100, 100, 1, |n| segment(n + tick as u32 * 10, flags, b""));
+        let tally = scene.tally(service);
+        tally.seen.packets += 10;
+        tally.docker_user.packets += 10;
+        scene.read(19_100 + tick * 100);
+    }
+    scene.of_kind("closed").pop().map(|(at_ms, _)| at_ms - 19_000)
+}
+
+#[test]
+fn resets_of_bots_that_went_away_do_not_keep_an_incident_open() {
+    assert!(closes_after(RST | ACK).is_some_and(|ms| ms <= 6_000), "{:?}", closes_after(RST | ACK));
+    assert_eq!(closes_after(SYN), None, "the same of what does not end anything");
 }
 
 #[test]

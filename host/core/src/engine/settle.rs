@@ -148,6 +148,9 @@ impl Engine {
         site.gauge.roll(waiting.at, peace);
         site.mix.roll(waiting.at, peace && site.gauge.learns(waiting.at));
         site.gauge.add(Dim::All, waiting.weight);
+        if waiting.vector == Vector::RST {
+            site.gauge.add(Dim::Resets, waiting.weight);
+        }
         let flow = self.flows.get_mut(waiting.flow);
         let (served, in_second) = flow
             .map_or((Served::No, 0), |flow| (served(flow, waiting.at), flow.in_second() / waiting.weight));

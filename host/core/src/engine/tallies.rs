@@ -122,7 +122,7 @@ impl Engine {
                 add(&mut open.record.seen, reading.came);
             }
             if number != NODE {
-                let dropped = exact.map_or(0, |exact| exact.dropped);
+                let dropped = exact.map_or(0, |exact| site.fought(exact.dropped));
                 site.counted_calm = suspicion.calm && dropped <= DROPS_PPS;
             }
         } else if let Some(reason) = suspicion.reason.filter(|_| number != NODE) {
@@ -292,6 +292,13 @@ impl Site {
             suspicion.reason = Some("host/too-many-bits");
         }
         suspicion
+    }
+
+    /// Of so many drops a second, those of what we fight. Bots that went away answer with resets, for minutes, what the
+    /// server still sends them; so few that they are no flood by themselves are no reason to go on.
+    fn fought(&self, dropped: u64) -> u64 {
+        let (resets, all) = self.gauge.resets();
+        dropped - dropped.saturating_mul(u64::from(resets)) / u64::from(all.max(1))
     }
 
     /// Whether what it sees now is normal, as far as anybody knows.

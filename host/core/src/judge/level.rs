@@ -26,13 +26,15 @@ pub(crate) enum Dim {
     Answered,
     /// All other packets.
     Crowd,
-    /// Everything that clients send, players included. No level stands there.
+    /// Everything that clients send, players included. No level stands there, nor at the next.
     All,
+    /// Of that, what only ends a connection.
+    Resets,
 }
 
 /// How many dimensions there are.
-pub(crate) const DIMS: usize = 11;
-const LEVEL_COUNT: usize = DIMS - 1;
+pub(crate) const DIMS: usize = 12;
+const LEVEL_COUNT: usize = DIMS - 2;
 
 /// When an attack begins.
 struct Level {
@@ -264,6 +266,11 @@ impl Gauge {
     /// Of what clients sent in the window, how much came from strangers: (theirs, all).
     pub(crate) fn strangers(&self) -> (u32, u32) {
         (self.in_window(Dim::Crowd), self.in_window(Dim::All))
+    }
+
+    /// Of what clients sent in the window, how much only ends connections: (that, all).
+    pub(crate) fn resets(&self) -> (u32, u32) {
+        (self.in_window(Dim::Resets), self.in_window(Dim::All))
     }
 
     /// Whether it may learn at `at`: not within the tail of an attack.

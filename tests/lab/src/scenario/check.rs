@@ -29,8 +29,14 @@ pub struct Check {
     pub because: String,
 }
 
-/// The targets of a defended run. `calm_ppm` is what a run without attack lost.
-pub(crate) fn checks(scenario: &Scenario, outcome: &Outcome, calm_ppm: u64) -> Vec<Check> {
+/// The targets of a defended run. `calm_ppm` is what a run without attack lost; `is_attack` is false where nothing of it
+/// reached a container without ftagent, so that there was nothing to drop.
+pub(crate) fn checks(
+    scenario: &Scenario,
+    outcome: &Outcome,
+    calm_ppm: u64,
+    is_attack: Option<bool>,
+) -> Vec<Check> {
     let mut checks = players(outcome, calm_ppm);
     let mut add = |what, met, because| checks.push(Check { what, met, because });
     if let Some(processor) = outcome.processor_permille {
@@ -52,7 +58,9 @@ pub(crate) fn checks(scenario: &Scenario, outcome: &Outcome, calm_ppm: u64) -> V
     let Some(stopped_min) = scenario.stopped_min() else { return checks };
     let first = outcome.first_drop_us;
     let because = first.map_or("nothing was dropped".to_owned(), |us| format!("{} ms", us / 1_000));
-    add("first-drop", first.is_some_and(|us| us <= FIRST_DROP_US_MAX), because);
+    if is_attack != Some(false) || first.is_some() {
+        add("first-drop", first.is_some_and(|us| us <= FIRST_DROP_US_MAX), because);
+    }
     let reached = outcome.attack_in_containers * 1_000;
     let allowed = outcome.attack_at_node * (1_000 - stopped_min);
     let because = format!(

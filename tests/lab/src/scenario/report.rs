@@ -101,7 +101,7 @@ impl Report {
                 }
             }
             if let Some(outcome) = &row.defended {
-                row.checks = check::checks(&row.scenario, outcome, calm_ppm);
+                row.checks = check::checks(&row.scenario, outcome, calm_ppm, row.is_attack);
             }
         }
         drops.sort_unstable();
