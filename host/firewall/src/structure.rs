@@ -177,7 +177,7 @@ impl Structure {
         rule("act", "accept");
         if self.mode != Mode::Observe {
             let marked = format!("meta mark & {0:#010x} == {0:#010x}", self.mark_bit);
-            let stray = format!("meta nfproto @armed_node {marked} ct state invalid goto strays_hit{digit}");
+            let stray = format!("{marked} ct state invalid meta nfproto @armed_node goto strays_hit{digit}");
             rule("strays", &stray);
             rule("strays_hit", &format!("counter name node_strays{digit}"));
             rule("strays_hit", "drop");
