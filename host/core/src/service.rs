@@ -127,6 +127,8 @@ pub struct Services {
     by_key: HashMap<ServiceKey, usize>,
     own: HashSet<IpAddr>,
     proxied: HashSet<ServiceKey>,
+    limited: HashSet<ServiceKey>,
+    observed: HashSet<ServiceKey>,
 }
 
 impl Services {
@@ -152,6 +154,28 @@ impl Services {
     /// Whether the kernel may answer SYNs for this service.
     pub fn may_proxy(&self, key: &ServiceKey) -> bool {
         self.proxied.contains(key)
+    }
+
+    /// The same table, where no address is blocked for these services: they are in mode `limit`.
+    pub fn with_limited(mut self, services: impl IntoIterator<Item = ServiceKey>) -> Self {
+        self.limited.extend(services);
+        self
+    }
+
+    /// The same table, where nothing that is asked for these services is done, only counted: they are in mode `observe`.
+    pub fn with_observed(mut self, services: impl IntoIterator<Item = ServiceKey>) -> Self {
+        self.observed.extend(services);
+        self
+    }
+
+    /// Whether what is asked for this service is only counted.
+    pub fn only_counts(&self, key: &ServiceKey) -> bool {
+        self.observed.contains(key)
+    }
+
+    /// Whether addresses may be blocked for this service.
+    pub fn may_lease(&self, key: &ServiceKey) -> bool {
+        !self.limited.contains(key)
     }
 
     /// The service at this address and port: an exact match first, then one on every address.

@@ -6,6 +6,7 @@ mod support;
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use field::Client;
 use field::Dice;
@@ -16,6 +17,7 @@ use field::datagram;
 use field::segment;
 use ftagent_core::effect::Effect;
 use ftagent_core::service::ServiceKey;
+use ftagent_core::service::Services;
 use ftagent_core::service::Transport;
 use support::ACK;
 use support::PORT;
@@ -185,10 +187,11 @@ fn the_syn_proxy_is_the_last_rung_and_opt_in() {
     }
 }
 
-#[test]
-fn in_mode_limit_newcomers_get_in_without_leases() {
-    let mut field = Field::with_players(25, true);
-    field.wall.no_leases = true;
+/// Bots that prove themselves and say what no client says, under a flood, and a newcomer among them.
+fn bots_at(services: Services) -> Field {
+    let mut field = Field::with(services);
+    field.clients = (0..25).map(|number| Client::new(number, true, 1_000 + u64::from(number) * 20)).collect();
+    field.run(20_000);
     let mut dice = Dice(9);
     field.floods =
         vec![Flood::new(20_000, 28_000, 3, move |number| segment(dice.forged(), (SYN, number, 0), b""))];
@@ -199,6 +202,40 @@ fn in_mode_limit_newcomers_get_in_without_leases() {
     field.clients.extend(bots);
     field.clients.push(Client::new(200, true, 22_000));
     field.run(28_000);
-    let joined = field.clients.last().and_then(|newcomer| newcomer.joined_ms);
-    assert!(joined.is_some_and(|at_ms| at_ms < 28_000), "{}", field.steps(Transport::Tcp).join("\n"));
+    field
+}
+
+#[test]
+fn in_mode_limit_newcomers_get_in_and_nobody_is_leased_nor_said_to_be() {
+    let key = ServiceKey { ip: IpAddr::V4(SERVER), port: PORT, transport: Transport::Tcp };
+    for limited in [false, true] {
+        let services = (*support::services()).clone();
+        let field = bots_at(services.with_limited(limited.then_some(key)));
+        let steps = field.steps(Transport::Tcp).join("\n");
+        let joined = field.clients.last().and_then(|newcomer| newcomer.joined_ms);
+        assert!(joined.is_some_and(|at_ms| at_ms < 28_000), "{steps}");
+        let incident = field.incident();
+        let recorded = |name: &str| incident.measures.iter().any(|taken| &*taken.measure == name);
+        assert_eq!(recorded("leases"), !limited, "{:?}", incident.measures);
+        assert_eq!(field.leases().is_empty(), limited, "{steps}");
+        assert_eq!(steps.contains("leases taken"), !limited, "{steps}");
+        assert_eq!(steps.contains("leases passed"), limited, "{steps}");
+        let because: Vec<_> = incident.measures.iter().flat_map(|taken| &taken.because).collect();
+        let told = because.iter().any(|why| why.contains("mode limit blocks no address"));
+        assert_eq!(told, limited, "{because:?}");
+    }
+}
+
+#[test]
+fn in_mode_observe_the_record_says_that_nothing_is_done() {
+    let key = ServiceKey { ip: IpAddr::V4(SERVER), port: PORT, transport: Transport::Tcp };
+    for observed in [false, true] {
+        let services = (*support::services()).clone();
+        let incident = bots_at(services.with_observed(observed.then_some(key))).incident();
+        let says = |why: &Arc<str>| why.contains("only counted: mode observe");
+        assert!(!incident.measures.is_empty());
+        for taken in &incident.measures {
+            assert_eq!(taken.because.iter().any(says), observed, "{taken:?}");
+        }
+    }
 }

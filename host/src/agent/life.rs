@@ -420,7 +420,7 @@ impl Agent {
 
     /// Tells both threads which services there are and which mode holds for them.
     fn tell_services(&self) {
-        let services = look::services_as_configured(&self.config, &self.snapshot.services);
+        let services = look::services_as_ruled(&self.config, &self.modes, &self.snapshot.services);
         let plan = look::capture_plan(&services, &self.plugins, self.config.forensics.pcap);
         self.control(Control::Services(services.clone(), plan));
         self.control(Control::FixedLimits(look::fixed_limits(&self.config, &services)));

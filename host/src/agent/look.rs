@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use super::Part;
 use super::catalog;
 use super::clock;
+use super::modes::Modes;
 use super::modes::named;
 use super::plugins::PluginSet;
 use super::status;
@@ -169,16 +170,15 @@ pub(super) fn capture_plan(services: &Services, plugins: &PluginSet, pcap: Pcap)
     CapturePlan { own: services.own().collect(), default_bytes: HEADER_BYTES, per_port: per_port.collect() }
 }
 
-/// The services with what the operator allows of each.
-pub(super) fn services_as_configured(config: &Config, services: &Arc<Services>) -> Arc<Services> {
-    let allows = |service: &&Arc<Service>| {
-        named(&config.servers, &service.server).is_some_and(|server| server.syn_proxy)
+/// The services with what the operator allows to be done for each.
+pub(super) fn services_as_ruled(config: &Config, modes: &Modes, services: &Arc<Services>) -> Arc<Services> {
+    let keys = |wanted: &dyn Fn(&str) -> bool| -> Vec<ServiceKey> {
+        services.iter().filter(|service| wanted(&service.server)).map(|service| service.key).collect()
     };
-    let proxied: Vec<_> = services.iter().filter(allows).map(|service| service.key).collect();
-    match proxied.is_empty() {
-        true => services.clone(),
-        false => Arc::new(Services::clone(services).with_syn_proxy(proxied)),
-    }
+    let proxied = keys(&|server| named(&config.servers, server).is_some_and(|server| server.syn_proxy));
+    let in_mode = |mode| keys(&|server| modes.of(server) == mode);
+    let services = Services::clone(services).with_syn_proxy(proxied);
+    Arc::new(services.with_limited(in_mode(Mode::Limit)).with_observed(in_mode(Mode::Observe)))
 }
 
 /// The operator's own limits, for each port of the servers that have them.

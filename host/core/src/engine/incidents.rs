@@ -29,6 +29,8 @@ use crate::wire::Address;
 
 /// Attacks of one kind on several services that begin within so long are one.
 const SAME_MOMENT_MS: u64 = 2_000;
+/// The first thing said of a measure at a service in mode `observe`.
+const ONLY_COUNTED: &str = "only counted: mode observe drops and limits nothing";
 
 impl Engine {
     pub(super) fn tell_first_hostile(
@@ -284,6 +286,7 @@ impl Engine {
         since: Instant,
         because: &[Arc<str>],
     ) {
+        let counts = self.sites.get(site as usize).is_some_and(|site| self.services.only_counts(&site.key()));
         let Some(record) = self.record_of(site) else { return };
         let at = standing(record, measure).unwrap_or(record.measures.len());
         if at >= limits::INCIDENT_MEASURES {
@@ -291,7 +294,8 @@ impl Engine {
         }
         if at == record.measures.len() {
             let (measure, reason) = (measure.into(), Arc::clone(reason));
-            record.measures.push(MeasureTaken { measure, reason, since, until: None, because: Vec::new() });
+            let because = if counts { vec![ONLY_COUNTED.into()] } else { Vec::new() };
+            record.measures.push(MeasureTaken { measure, reason, since, until: None, because });
         }
         let taken = &mut record.measures[at];
         for why in because {

@@ -39,6 +39,9 @@ use crate::table::Ref;
 use crate::time::Instant;
 use crate::wire::Address;
 
+/// Why a proven hostile source is not leased where the operator wants none blocked.
+const LIMITED: &str = "some sources are proven hostile, but mode limit blocks no address";
+
 /// Judged packets of a TCP connection that count as asking for something.
 const ASKS_OF_A_CONNECTION: u32 = 2;
 
@@ -162,6 +165,9 @@ impl Engine {
                 at,
                 format!("{who}: {refused}").into(),
             );
+        }
+        if !self.services.may_lease(&self.sites[site as usize].key()) {
+            return self.note_step(site, Measure::Leases, Came::Passed, at, LIMITED.into());
         }
         let Some((source, bits)) = self.lease_of(site, client, at) else { return };
         let merged = bits < if client.is_v4() { 32 } else { 128 };

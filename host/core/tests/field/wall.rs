@@ -62,8 +62,6 @@ pub struct Wall {
     buckets: HashMap<(u32, ServiceKey), Rate>,
     crowd: HashMap<ServiceKey, Until<(CrowdLimit, Rate)>>,
     pub tallies: BTreeMap<ServiceKey, ServiceTally>,
-    /// Leases are not applied: mode `limit`.
-    pub no_leases: bool,
     /// A fault: nothing limits the crowd.
     pub no_crowd: bool,
     /// A fault: everything after the leases is dropped too.
@@ -142,7 +140,7 @@ impl Wall {
 
     fn decide(&mut self, now_ms: u64, sent: &Sent, bytes: u64, tally: &mut ServiceTally) -> bool {
         let (service, ip) = (sent.service(), sent.from.0);
-        if !self.no_leases && self.is_leased(ip, service, now_ms) {
+        if self.is_leased(ip, service, now_ms) {
             count(&mut tally.lease, bytes);
             return false;
         }
