@@ -346,9 +346,18 @@ fn c12_watch_prints_plain_lines_where_there_is_no_terminal() {
     let agent = start(&stage, stage.places(), "", &["--enforce"]);
     flood(&stage, 8_000);
     let ran = agent.places.run(&["watch", "--count", "2"]);
-    for part in
-        ["203.0.113.10:27015/tcp", "in/s", "DOCKER-USER", "early", "reached", "players", "cpu", "link"]
-    {
+    for part in [
+        "203.0.113.10:27015/tcp",
+        "in/s",
+        "DOCKER-USER",
+        "early",
+        "reached",
+        "players",
+        "their drops",
+        "joined",
+        "cpu",
+        "link",
+    ] {
         assert!(ran.fine().contains(part), "no `{part}` in\n{}", ran.out);
     }
     assert_eq!(ran.out.matches("cpu").count(), 2, "one block a second:\n{}", ran.out);

@@ -146,6 +146,10 @@ pub struct ServiceView {
     pub under_attack: bool,
     /// Sources with the standing `player` or `settled`.
     pub players: u64,
+    /// Packets of theirs that were dropped in the attack of now, estimated: what they sent, as far as it was sampled,
+    /// less what the kernel let through in lanes, and never more than it dropped.
+    #[serde(default)]
+    pub players_dropped_estimated: u64,
     /// What the kernel counted.
     pub kernel: TallyView,
     /// The measures in force.

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod count;
 pub mod effect;
 pub mod engine;
+mod escort;
 mod flow;
 mod found;
 pub mod frame;

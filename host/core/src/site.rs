@@ -10,6 +10,7 @@ use crate::baseline::Meter;
 use crate::baseline::Reading;
 use crate::count::HostReason;
 use crate::engine::FixedLimit;
+use crate::escort::Escort;
 use crate::frame::Frame;
 use crate::frame::Link;
 use crate::incident::mix::Mix;
@@ -96,6 +97,8 @@ pub(crate) struct Site {
     pub(crate) answer: Option<Box<Answer>>,
     /// What the kernel counted over the last seconds.
     pub(crate) pressure: Pressure,
+    /// Whether players come through the attack.
+    pub(crate) escort: Escort,
     /// When the last hostile packet came, if people were told of the first.
     pub(crate) hostile_at: Option<Instant>,
     /// Settled flows and players who are present.
@@ -131,6 +134,7 @@ impl Site {
             attack: None,
             answer: None,
             pressure: Pressure::default(),
+            escort: Escort::default(),
             hostile_at: None,
             settled: 0,
             settled_peak: 0,

@@ -396,3 +396,28 @@ fn u24_whoever_is_named_is_an_attacker_from_the_first_second_on() {
     assert!(leases[0].0 < 21_000, "within the first second: {}", leases[0].0);
     unharmed(&field, 25);
 }
+
+/// What the engine says of players' packets that were dropped, and how many were.
+fn players_dropped(field: &Field, since: (u64, u64)) -> (u64, u64) {
+    let report = field.engine.report();
+    let told = report.services.iter().map(|service| service.players_dropped_estimated).sum();
+    (told, field.players().1 - since.1)
+}
+
+#[test]
+fn players_packets_that_are_dropped_are_told() {
+    let mut field = Field::with_players(25, true);
+    let before = field.players();
+    let mut dice = Dice(3);
+    field.floods =
+        vec![Flood::new(20_000, 26_000, 3, move |number| segment(dice.forged(), (SYN, number, 0), b""))];
+    field.run(22_000);
+    assert_eq!(players_dropped(&field, before), (0, 0), "they have lanes");
+    field.wall.broken_lanes = true;
+    field.run(24_000);
+    let (told, lost) = players_dropped(&field, before);
+    assert!(lost > 500 && told * 10 <= lost * 12 && told * 10 >= lost * 8, "{told} of {lost}");
+    field.wall.broken_lanes = false;
+    field.run(40_000);
+    assert_eq!(players_dropped(&field, before).0, 0, "the attack is over");
+}

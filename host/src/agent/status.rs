@@ -120,6 +120,7 @@ pub(super) fn services(
             unknown: counts.unknown,
             under_attack: report.is_some_and(|report| report.attack.is_some()),
             players: report.map_or(0, |report| u64::from(report.settled)),
+            players_dropped_estimated: report.map_or(0, |report| report.players_dropped_estimated),
             kernel: wall.map_or_else(TallyView::default, |wall| tally(wall, service)),
             measures: wall.map_or_else(Vec::new, |wall| measures(wall, service)),
         }

@@ -223,6 +223,9 @@ impl Engine {
             flow.first_seen |= number == 0 && flow.from_server == 0;
         }
         flow.client_packet(frame.at, weight, attacked);
+        if attacked && flow.in_lanes && flow.standing.now() >= Standing::Settled && !flow.mostly_hostile() {
+            self.sites[site as usize].escort.sends(weight);
+        }
         if flow.standing.now() < Standing::Player || !flow.in_lanes {
             self.lift(at, frame.at, effects);
         }

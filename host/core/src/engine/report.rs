@@ -65,6 +65,9 @@ pub struct ServiceReport {
     pub attack: Option<Arc<str>>,
     /// Settled flows and players who are present.
     pub settled: u32,
+    /// Packets of theirs that were dropped in the attack of now, about: as many as the samples say were sent and the
+    /// kernel let pass in no lane, and never more than it dropped.
+    pub players_dropped_estimated: u64,
     /// The host knows no plugin of the name that should judge it.
     pub plugin_missing: bool,
 }
@@ -133,6 +136,7 @@ impl Engine {
                 counts: site.counts,
                 attack: site.attack.as_ref().map(|attack| Arc::clone(&attack.reason)),
                 settled: site.settled,
+                players_dropped_estimated: if site.attack.is_some() { site.escort.lost() } else { 0 },
                 plugin_missing: site.tag > 0 && site.plugin.is_none(),
             })
             .collect()

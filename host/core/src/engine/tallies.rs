@@ -9,6 +9,7 @@ use crate::baseline::Meter;
 use crate::baseline::Reading;
 use crate::baseline::grown;
 use crate::effect::Effects;
+use crate::escort::Escort;
 use crate::incident::Incident;
 use crate::incident::vector::Vector;
 use crate::judge::change;
@@ -94,6 +95,10 @@ impl Engine {
         let docker_user = grown(tally.docker_user, before.docker_user);
         let early = grown(tally.early, before.early);
         let lane = grown(tally.lane, before.lane);
+        match &site.attack {
+            Some(_) => site.escort.counted(lane.packets, docker_user.packets + early.packets),
+            None => site.escort = Escort::default(),
+        }
         let place = site.attack.as_ref().and_then(|attack| attack.place);
         if let Some(open) = place.and_then(|place| self.desk.get_mut(place)) {
             add(&mut open.record.dropped_docker_user, docker_user);

@@ -27,8 +27,18 @@ pub(super) fn text(before: &Status, now: &Status, rows: usize) -> String {
     services.sort_by_key(|(rates, service)| {
         std::cmp::Reverse((service.under_attack, !service.measures.is_empty(), rates.seen_packets))
     });
-    let heading =
-        ["SERVICE", "SERVER", "MODE", "in/s", "DOCKER-USER/s", "early/s", "reached/s", "players", "joined"];
+    let heading = [
+        "SERVICE",
+        "SERVER",
+        "MODE",
+        "in/s",
+        "DOCKER-USER/s",
+        "early/s",
+        "reached/s",
+        "players",
+        "their drops",
+        "joined",
+    ];
     let mut table = vec![heading.map(str::to_owned).to_vec()];
     let shown = rows.saturating_sub(OTHER_ROWS + now.incidents.len() * 3).max(1);
     for (rates, service) in services.iter().take(shown) {
@@ -41,6 +51,7 @@ pub(super) fn text(before: &Status, now: &Status, rows: usize) -> String {
             count(rates.early_packets),
             count(rates.reached_packets()),
             service.players.to_string(),
+            players_dropped(service),
             joined(now, service),
         ]);
     }
@@ -104,6 +115,14 @@ pub(crate) fn measure_clause(measure: &MeasureView) -> String {
 /// A service as incidents name it.
 pub(crate) fn place(service: &ServiceView) -> String {
     format!("{}/{}", std::net::SocketAddr::new(service.address, service.port), service.protocol)
+}
+
+/// Players' packets that were dropped in the attack on a service, estimated.
+fn players_dropped(service: &ServiceView) -> String {
+    match service.under_attack {
+        true => count(service.players_dropped_estimated),
+        false => "-".to_owned(),
+    }
 }
 
 /// Flows that were let in during the attack on a service.
