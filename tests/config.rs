@@ -112,11 +112,50 @@ fn c07_each_documented_default_is_the_real_one() {
     }
 }
 
+/// C5, C14, S13: no account, no key, nothing to pay, so nothing that could be withheld.
 #[test]
-fn c14_nothing_asks_or_waits_for_a_key() {
+fn c05_c14_s13_nothing_asks_or_waits_for_a_key() {
     let help = run(&["run", "--help"]).fine().to_lowercase();
-    for word in ["key", "token", "account", "licence", "secret"] {
+    let settings = run(&["config", "show"]).fine().to_lowercase();
+    for word in ["key", "token", "account", "licence", "subscription"] {
         assert!(!help.contains(word), "{word} is in\n{help}");
+        assert!(!settings.contains(word), "{word} is in\n{settings}");
+    }
+    assert!(!help.contains("secret"), "{help}");
+}
+
+/// S9: what cannot update itself can be given no false update.
+#[test]
+fn s09_nothing_updates_itself() {
+    for command in ["update", "upgrade", "self-update"] {
+        run(&[command]).fails(2, &["unrecognized subcommand"]);
+    }
+    let said = run(&["--help"]).fine().to_lowercase() + &run(&["config", "show"]).fine().to_lowercase();
+    assert!(!said.contains("update"), "{said}");
+}
+
+/// S8: a port is a number, and nothing else reaches the parts that write rules.
+#[test]
+fn s08_a_port_with_other_text_is_refused_with_its_place() {
+    let dir = folder();
+    for port in [
+        "'25565'",
+        "'25565; flush ruleset'",
+        "\"25565\\nadd chain\"",
+        "'25565,25566'",
+        "70000",
+        "-1",
+        "0",
+        "1.5",
+    ] {
+        let text = format!(
+            "[[services]]\naddress = '203.0.113.10'\nport = {port}\nprotocol = 'tcp'\ngame = 'minecraft-java'\n"
+        );
+        let file = written(dir.path(), &text);
+        for (command, code) in [("check", 1), ("show", 2)] {
+            let says = ["config.toml:3:", "`port` is a whole number"];
+            run(&["--config", &file, "config", command]).fails(code, &says);
+        }
     }
 }
 
@@ -150,7 +189,7 @@ fn s06_malformed_networks_are_refused_by_parsing() {
 }
 
 #[test]
-fn m23_what_is_not_public_is_not_blocked_and_told_why() {
+fn m23_s05_what_is_not_public_is_not_blocked_and_told_why() {
     for (text, why) in [
         ("10.0.0.1", "private"),
         ("192.168.0.0/16", "private"),

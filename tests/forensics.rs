@@ -192,8 +192,29 @@ fn l01_l14_an_attack_is_told_from_its_opening_to_its_end_and_its_packets_are_kep
     places.run(&["incidents", "pcap", "999"]).fails(2, &["no packets of incident 999"]);
 }
 
+/// L18: people are told though the wall is not there, and nobody waits for it.
 #[test]
-fn a_server_is_recorded_by_hand_and_a_recording_that_is_stopped_is_whole() {
+fn l18_an_alert_goes_out_though_the_wall_is_taken_away() {
+    let stage = stage();
+    stage.server(&java(public(25_565)));
+    let receiver = Receiver::start(&stage);
+    let config = configuration(&stage, receiver.at, "walled");
+    let agent = Agent::start(stage.places(), &["--config", &config.display().to_string(), "--enforce"]);
+    agent.knows(public(25_565), "minecraft-java");
+    agent.places.run(&["off"]).fine();
+    agent.wait_for("off", Duration::from_secs(5), |status| {
+        (status["firewall"]["is_off"] == true).then_some(())
+    });
+    let attack = Attack::new(Vector::SynFlood, public(25_565)).packets(4_000).per_second(2_000);
+    attack.run(&stage.lab).expect("sent");
+    let told = clock::wait_for(Duration::from_secs(20), || receiver.came().first().cloned());
+    let told = told.unwrap_or_else(|| panic!("nobody was told\n{}", agent.log()));
+    assert_eq!(told.said()["what"], "incident-opened");
+}
+
+/// L17: a recording begins at any moment, also the first of its server.
+#[test]
+fn l17_a_server_is_recorded_by_hand_and_a_recording_that_is_stopped_is_whole() {
     let stage = stage();
     let server = stage.server(&java(public(25_565)));
     let agent = stage.agent(&[]);

@@ -185,14 +185,17 @@ fn b11_what_was_learnt_is_written_at_the_end_and_read_at_the_start() {
     assert_eq!(agent.status()["mode"]["node"], "observe");
 }
 
-/// `limit` drops and limits, and asks for no lease; a server's mode in the configuration goes before the node's.
+/// `limit` drops and limits, and asks for no lease; a server's mode in the configuration goes before the node's. C8: what
+/// is changed live is remembered, and never written into the operator's file.
 #[test]
-fn a_mode_of_a_server_is_configured_changed_live_and_followed() {
+fn c08_a_mode_of_a_server_is_configured_changed_live_and_followed() {
     let stage = stage();
     let agent =
         start(&stage, stage.places(), &format!("[servers.'{NAME}']\nmode = 'limit'\n"), &["--enforce"]);
     let mode = |status: &Value| service(status, to(), "tcp").map(|service| service["mode"].clone());
     assert_eq!(mode(&agent.status()), Some("limit".into()));
+    let file = stage.lab.dir().join("life.toml");
+    let written = std::fs::read(&file).expect("it is there");
     agent.mode(&["observe", "--server", NAME]);
     let becomes = |wanted: &str| {
         agent.wait_for(wanted, Duration::from_secs(3), |status| {
@@ -204,6 +207,7 @@ fn a_mode_of_a_server_is_configured_changed_live_and_followed() {
     becomes("limit");
     assert!(agent.mode(&["limit"]).contains("limit mode"));
     let places = agent.stop();
+    assert_eq!(std::fs::read(&file).expect("it is there"), written, "the operator's file is the operator's");
     let agent = start(&stage, places, "", &[]);
     assert_eq!(agent.status()["mode"]["node"], "limit");
     flood(&stage, 8_000);
@@ -252,6 +256,30 @@ fn s14_idle_connections_do_not_keep_others_from_their_answers() {
     assert_eq!(agent.status()["pid"], agent.pid());
     assert!(clock::now_ms() - begun < 2_000);
     drop(idle);
+}
+
+/// S11, S15: no order and no report comes in over a network; the agent has packet sockets, netlink and its Unix socket.
+#[test]
+fn s11_s15_nothing_listens_on_the_network() {
+    let stage = stage();
+    let agent = start(&stage, stage.places(), "", &["--enforce"]);
+    let process = PathBuf::from(format!("/proc/{}", agent.pid()));
+    let mut sockets = Vec::new();
+    for descriptor in std::fs::read_dir(process.join("fd")).expect("it runs").flatten() {
+        let Ok(target) = std::fs::read_link(descriptor.path()) else { continue };
+        let target = target.display().to_string();
+        let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
+        sockets.extend(inode.map(str::to_owned));
+    }
+    let of_kind = |kind: &str| {
+        let table = std::fs::read_to_string(process.join("net").join(kind)).unwrap_or_default();
+        let words: Vec<_> = table.split_whitespace().map(str::to_owned).collect();
+        sockets.iter().filter(|inode| words.contains(inode)).count()
+    };
+    assert!(of_kind("packet") > 0 && of_kind("unix") > 0, "the tables can be read");
+    for kind in ["tcp", "tcp6", "udp", "udp6", "udplite", "raw", "raw6"] {
+        assert_eq!(of_kind(kind), 0, "{kind}");
+    }
 }
 
 /// L13: twenty incidents leave no thread and no descriptor behind.

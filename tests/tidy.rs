@@ -132,6 +132,72 @@ fn unsafe_code_is_where_the_map_says() {
     fail_with(&offences, "unsafe code is confined to two files");
 }
 
+/// The host's own code, without its tests.
+fn host_code() -> Vec<(String, String)> {
+    let sources = files("rs").into_iter().filter(|(path, _)| {
+        path.starts_with("host/") && path.contains("/src/") && !path.ends_with("/tests.rs")
+    });
+    sources
+        .map(|(path, text)| {
+            let code = text.split("#[cfg(test)]").next().unwrap_or("").to_owned();
+            (path, code)
+        })
+        .collect()
+}
+
+/// Where the host's code holds a word, outside of the places where it may.
+fn found_outside(words: &[&str], allowed: &[&str]) -> Vec<String> {
+    let code = host_code();
+    for path in allowed {
+        let used = code.iter().any(|(known, text)| known == path && words.iter().any(|w| text.contains(w)));
+        assert!(used, "{path} is a place of {words:?} no more");
+    }
+    let elsewhere = code.iter().filter(|(path, _)| !allowed.contains(&path.as_str()));
+    elsewhere
+        .flat_map(|(path, text)| {
+            let found = words.iter().filter(|word| text.contains(**word));
+            found.map(|word| format!("{path}: {word}")).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// C13, S1: `nft` and the tools of iptables, the operator's own program, and this program itself.
+#[test]
+fn c13_nothing_is_installed_because_nothing_else_is_run() {
+    let allowed = ["host/alert/src/exec.rs", "host/firewall/src/program.rs", "host/src/agent/again.rs"];
+    fail_with(
+        &found_outside(&["Command::new(", "posix_spawn", "execve"], &allowed),
+        "programs are run here only",
+    );
+}
+
+/// S4: one switch of the kernel is changed, for the SYN proxy that a server opted in to, recorded and restored.
+#[test]
+fn s04_one_setting_of_the_kernel_is_changed_and_no_other() {
+    let reads = ["host/firewall/src/proxy.rs", "host/src/agent/pressure.rs"];
+    fail_with(&found_outside(&["/proc/sys", "sysctl"], &reads), "settings of the kernel are named here only");
+    let pressure = host_code().into_iter().find(|(path, _)| path == "host/src/agent/pressure.rs");
+    let (_, pressure) = pressure.expect("it was found above");
+    assert!(!pressure.contains("fs::write") && !pressure.contains("OpenOptions"), "it reads only");
+}
+
+/// S11, S13, S15: nothing takes orders from a network, and nothing but alerts goes out over one.
+#[test]
+fn s11_s13_s15_the_network_is_not_spoken_to_but_by_alerts() {
+    let words = ["UdpSocket", "TcpListener", "TcpStream", "TcpSocket"];
+    fail_with(&found_outside(&words, &[]), "no socket of the network is opened by hand");
+    let http: Vec<_> = ["core", "capture", "sandbox", "firewall", "discovery", "api", "alert"]
+        .into_iter()
+        .filter(|library| dependencies(&format!("host/{library}/Cargo.toml")).contains("reqwest"))
+        .collect();
+    assert_eq!(http, ["api", "alert"], "the first towards our own Unix socket");
+    assert!(!dependencies("host/Cargo.toml").contains("reqwest"));
+    fail_with(
+        &found_outside(&["reqwest::"], &["host/alert/src/webhook.rs", "host/api/src/client.rs"]),
+        "HTTP is spoken here only",
+    );
+}
+
 #[test]
 fn every_module_says_what_it_is() {
     let silent: Vec<_> = files("rs")

@@ -293,6 +293,24 @@ fn d21_a_past_incident_does_not_move_what_is_normal() {
     assert_eq!(scene.engine.learnt().services, before.services);
 }
 
+/// There is no list of bad addresses. Whoever attacked before is the nearest to one: that they come again lowers no limit,
+/// because forged sources would make it lie.
+#[test]
+fn d22_who_is_known_as_an_attacker_lowers_no_limit() {
+    let opens_from = |first: u32| {
+        let from_here = |n: u32| support::udp(0, forged(first + n % 200), (SERVER, PORT), b"junk").bytes();
+        (1..=15u64).map(|step| step * 100).find(|pps| {
+            let mut scene = quiet();
+            scene.flood(16_000, 1_000, 20_000, 20, |n| junk(n % 200, b"junk"));
+            scene.rest(60_000);
+            scene.flood(60_000, 1_000, *pps, 1, from_here);
+            scene.of_kind("opened").len() > 1
+        })
+    };
+    let (known, new) = (opens_from(0), opens_from(50_000));
+    assert!(new.is_some() && known == new, "{known:?} {new:?}");
+}
+
 #[test]
 fn d23_a_stalled_reader_invents_no_flood() {
     let mut scene = Scene::of(vec![opaque(SERVER, PORT, Transport::Udp, "one")]);
@@ -326,6 +344,22 @@ fn d25_one_port_on_two_addresses_is_two_services() {
     scene.flood(20_000, 2_000, 12_000, 10, |n| junk(n, b"junk"));
     let record = scene.record();
     assert_eq!((record.target, record.also.len()), (Target::Service(key()), 0));
+}
+
+/// Nothing here waits to be confirmed, so that a sudden rise has nothing to shorten; and alone it is nothing.
+#[test]
+fn d26_a_sudden_rise_is_seen_as_soon_as_any_and_alone_is_nothing() {
+    let after_normal = |normal_pps, pps| {
+        let mut scene = Scene::of(vec![opaque(SERVER, PORT, Transport::Udp, "one")]);
+        scene.count(key(), 1_000, 90_000, 500, (normal_pps, 100));
+        scene.count(key(), 91_000, 5_000, 50, (pps, 100));
+        scene
+    };
+    for pps in [1_500, 2_500, 15_000, 150_000] {
+        in_time(&after_normal(300, pps), 91_000, pps);
+    }
+    after_normal(10, 60).is_quiet();
+    after_normal(1, 100).is_quiet();
 }
 
 #[test]
@@ -370,6 +404,17 @@ fn a_burst_whose_samples_come_later_is_no_attack() {
     scene.count(key(), 91_000, 150, 50, (1_000, 100));
     scene.count(key(), 91_150, 2_000, 50, (20, 100));
     scene.is_quiet();
+}
+
+#[test]
+fn l02_a_constant_flood_is_one_incident_until_it_ends() {
+    let mut scene = Scene::of(vec![opaque(SERVER, PORT, Transport::Udp, "one")]);
+    scene.count(key(), 1_000, 90_000, 500, (300, 100));
+    scene.count(key(), 91_000, 1_800_000, 100, (5_000, 100));
+    in_time(&scene, 91_000, 5_000);
+    assert_eq!((scene.of_kind("closed").len(), scene.engine.incidents().len()), (0, 1));
+    scene.count(key(), 1_891_000, 12_000, 100, (300, 100));
+    assert_eq!((scene.of_kind("opened").len(), scene.of_kind("closed").len()), (1, 1));
 }
 
 #[test]

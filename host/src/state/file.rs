@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_private_and_replaced_whole() {
+    fn c04_a_file_is_private_from_its_first_byte_and_replaced_whole() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("deep/x.mp");
         for bytes in [&b"one"[..], b"another"] {
@@ -105,6 +105,13 @@ mod tests {
             let mode = fs::metadata(&path).expect("it is there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+        // What was left half written, and readable by all, is not written into.
+        let new = path.with_extension("new");
+        fs::write(&new, b"half").expect("writable");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o644)).expect("it is ours");
+        let open = fs::File::open(&new).expect("it is there");
+        replace(&path, b"third").expect("writable");
+        assert_eq!(open.metadata().expect("it is open").len(), 4, "who had it open reads nothing of ours");
         assert_eq!(
             fs::read_dir(dir.path().join("deep")).expect("a folder").count(),
             1,
