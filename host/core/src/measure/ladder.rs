@@ -14,9 +14,10 @@ use crate::time::Instant;
 
 /// A rung is given so long to show what it does before the next one is climbed.
 const PATIENCE_MS: u64 = 300;
-/// While attackers are real clients, they ask again as newcomers do, and a wider limit lets them in: leases are given so
-/// long to thin them out first.
-const PATIENCE_WITH_BOTS_MS: u64 = 4_000;
+/// While attackers are real clients, they ask again as newcomers do, and a wider limit lets them in, whose logins keep a
+/// server busy for longer than the attack lasts: leases are given so long to thin them out first, which for a few hundred
+/// takes about ten seconds.
+const PATIENCE_WITH_BOTS_MS: u64 = 12_000;
 /// Samples that say what an attack looks like.
 const SAMPLES: u32 = 32;
 /// Share of SYNs from which asking again helps.
