@@ -100,11 +100,24 @@ pub struct SecondTry {
     pub reason: Arc<str>,
 }
 
-/// A limit on strangers by hashed source address: a bounded number of buckets that forged sources cannot fill up.
+/// What of their addresses tells strangers from each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grain {
+    /// The source: an IPv4 address, an IPv6 /64.
+    #[default]
+    Source,
+    /// Its network: IPv4 /24, IPv6 /48.
+    Network,
+}
+
+/// A limit on strangers by hashed source or network: a bounded number of buckets that forged sources cannot fill up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketLimit {
     /// The service.
     pub service: ServiceKey,
+    /// Who shares a bucket.
+    pub grain: Grain,
     /// What all sources of one bucket may send together.
     pub packets_per_second: u32,
     /// How many at once.
@@ -158,7 +171,7 @@ pub enum Effect {
     ShapeDrop(ShapeDrop),
     /// Let strangers pass at their second try.
     SecondTry(SecondTry),
-    /// Limit strangers by hashed source.
+    /// Limit strangers by hashed source or network.
     BucketLimit(BucketLimit),
     /// Let the kernel answer SYNs.
     SynProxy(SynProxy),

@@ -16,6 +16,7 @@ use field::Sent;
 use field::datagram;
 use field::segment;
 use ftagent_core::effect::Effect;
+use ftagent_core::effect::Grain;
 use ftagent_core::service::ServiceKey;
 use ftagent_core::service::Services;
 use ftagent_core::service::Transport;
@@ -116,11 +117,11 @@ fn a_flood_of_acknowledgements_lets_newcomers_in() {
     assert!(field.second_tries().is_empty(), "it concerns SYNs only");
 }
 
-/// Three hundred real addresses that join again and again, and a newcomer among them.
-fn join_flood(tcp: bool) -> Field {
+/// Three hundred real addresses, so far from one another, that join again and again, and a newcomer among them.
+fn join_flood(tcp: bool, apart: u32) -> Field {
     let mut field = Field::with_players(25, tcp);
     let bot = |number: u32| {
-        let end = (Ipv4Addr::from_bits(0x0a01_0000 + number), 2_000);
+        let end = (Ipv4Addr::from_bits(0x0a01_0000 + number * apart), 2_000);
         let from_ms = 20_000 + u64::from(number % 100) * 10;
         Client { rejoins: true, ..Client::at(end, tcp, from_ms) }
     };
@@ -132,8 +133,9 @@ fn join_flood(tcp: bool) -> Field {
 
 #[test]
 fn newcomers_get_in_during_a_join_flood() {
-    for tcp in [false, true] {
-        let mut field = join_flood(tcp);
+    // Next to one another, and each in a network of its own.
+    for (tcp, apart) in [(false, 1), (true, 1), (false, 256), (true, 256)] {
+        let mut field = join_flood(tcp, apart);
         let steps = field.steps(if tcp { Transport::Tcp } else { Transport::Udp }).join("\n");
         assert!(!field.engine.incidents().is_empty(), "it is an attack");
         let joined = field.clients.last().and_then(|newcomer| newcomer.joined_ms);
@@ -142,6 +144,24 @@ fn newcomers_get_in_during_a_join_flood() {
         field.clients.pop();
         let (sent, lost) = field.players();
         assert!(lost * 1_000 <= sent, "{lost} of {sent}\n{steps}");
+    }
+}
+
+#[test]
+fn bots_of_a_few_networks_meet_buckets_of_networks() {
+    for (apart, grain) in [(1, Some(Grain::Network)), (256, None)] {
+        let field = join_flood(true, apart);
+        let steps = field.steps(Transport::Tcp).join("\n");
+        let asked = field.asked(|effect| matches!(effect, Effect::BucketLimit(_)));
+        let grains = asked.iter().filter_map(|(_, effect)| match effect {
+            Effect::BucketLimit(limit) => Some(limit.grain),
+            _ => None,
+        });
+        assert_eq!(grains.last(), grain, "{steps}");
+        let joined = field.clients.last().and_then(|newcomer| newcomer.joined_ms);
+        // A network of its own is a bucket of its own.
+        let late_ms = if grain.is_some() { 26_000 } else { 34_000 };
+        assert!(joined.is_some_and(|at_ms| at_ms <= late_ms), "{joined:?}\n{steps}");
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use ftagent_core::effect::Grain;
+
 use crate::config::DockerBackend;
 use crate::config::Mode;
 use crate::docker_user;
@@ -118,7 +120,8 @@ fn features(mark_bit: u32) -> Check {
     let structure = Structure { uplinks: Vec::new(), mode: Mode::Enforce, mark_bit, guard: Guard::default() };
     let kinds = [
         Kind::SecondTry(Tries { after_ms: 300, within_ms: 5_000 }),
-        Kind::Bucket(Rate { per_second: 40, burst: 40 }),
+        Kind::Bucket(Grain::Source, Rate { per_second: 40, burst: 40 }),
+        Kind::Bucket(Grain::Network, Rate { per_second: 40, burst: 40 }),
         Kind::Manual(24),
     ];
     let mut script = structure.script(true);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ftagent_core::effect::Grain;
 use ipnet::IpNet;
 
 use crate::key;
@@ -89,8 +90,8 @@ pub enum Kind {
     AddressLanes,
     /// Services where strangers pass at their second try.
     SecondTry(Tries),
-    /// Services where strangers are limited by hashed source.
-    Bucket(Rate),
+    /// Services where strangers are limited by hashed source or network.
+    Bucket(Grain, Rate),
     /// Limits of crowds: service to limit.
     Crowd,
     /// Services whose SYNs the kernel answers.
@@ -144,7 +145,7 @@ impl Kind {
             }
             Self::Lanes | Self::AddressLanes => &[Count::Lane],
             Self::SecondTry(_) => &[Count::SecondTry, Count::Marked, Count::Early],
-            Self::Bucket(_) => &[Count::Bucket, Count::Marked, Count::Early],
+            Self::Bucket(..) => &[Count::Bucket, Count::Marked, Count::Early],
             Self::Crowd => &[Count::Crowd, Count::Marked, Count::Early],
             Self::Shape(_) => &[Count::Shape, Count::Marked, Count::Early],
             _ => &[],
@@ -160,7 +161,7 @@ impl Kind {
     pub fn has_own_rules(self) -> bool {
         matches!(
             self,
-            Self::Shape(_) | Self::Trial(_) | Self::SecondTry(_) | Self::Bucket(_) | Self::Manual(_)
+            Self::Shape(_) | Self::Trial(_) | Self::SecondTry(_) | Self::Bucket(..) | Self::Manual(_)
         )
     }
 
@@ -196,7 +197,9 @@ impl SetId {
             Kind::Lanes => format!("lanes{digit}"),
             Kind::AddressLanes => format!("address_lanes{digit}"),
             Kind::SecondTry(Tries { after_ms, within_ms }) => format!("try_{after_ms}_{within_ms}_{digit}"),
-            Kind::Bucket(Rate { per_second, burst }) => format!("bucket_{per_second}_{burst}_{digit}"),
+            Kind::Bucket(grain, Rate { per_second, burst }) => {
+                format!("{}_{per_second}_{burst}_{digit}", bucket_word(grain))
+            }
             Kind::Crowd => format!("crowd{digit}"),
             Kind::Proxied => format!("proxied{digit}"),
             Kind::Proxies => format!("proxies{digit}"),
@@ -225,7 +228,11 @@ impl SetId {
             "shape" => Kind::Shape(ShapeId::parse(rest)?),
             "trial" => Kind::Trial(ShapeId::parse(rest)?),
             "try" => two().map(|(after_ms, within_ms)| Kind::SecondTry(Tries { after_ms, within_ms }))?,
-            "bucket" => two().map(|(per_second, burst)| Kind::Bucket(Rate { per_second, burst }))?,
+            "bucket" | "netbucket" => {
+                let grains = [Grain::Source, Grain::Network];
+                let grain = grains.into_iter().find(|grain| bucket_word(*grain) == what)?;
+                two().map(|(per_second, burst)| Kind::Bucket(grain, Rate { per_second, burst }))?
+            }
             "manual" => Kind::Manual(rest.parse().ok()?),
             _ => return None,
         };
@@ -262,6 +269,14 @@ impl SetId {
             };
             families.iter().map(move |&family| Self { kind, family })
         })
+    }
+}
+
+/// What the name of a set of bucket limits begins with.
+const fn bucket_word(grain: Grain) -> &'static str {
+    match grain {
+        Grain::Source => "bucket",
+        Grain::Network => "netbucket",
     }
 }
 
@@ -320,7 +335,8 @@ mod tests {
             Kind::Shape(id),
             Kind::Trial(id),
             Kind::SecondTry(Tries { after_ms: 300, within_ms: 5_000 }),
-            Kind::Bucket(Rate { per_second: 40, burst: 9 }),
+            Kind::Bucket(Grain::Source, Rate { per_second: 40, burst: 9 }),
+            Kind::Bucket(Grain::Network, Rate { per_second: 40, burst: 9 }),
             Kind::Manual(24),
         ];
         for kind in kinds {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ftagent_core::effect::Grain;
 use ftagent_core::effect::Scope;
 use ftagent_core::service::ServiceKey;
 pub use ftagent_core::tally::Amount;
@@ -296,7 +297,10 @@ impl crate::wall::Wall {
                 (Kind::Trial(_), _) => ("trial", None),
                 (Kind::SecondTry(_), _) => ("second-try", None),
                 (Kind::Proxied, _) => ("syn-proxy", None),
-                (Kind::Bucket(rate), _) => ("bucket", Some(u64::from(rate.per_second))),
+                (Kind::Bucket(Grain::Source, rate), _) => ("bucket", Some(u64::from(rate.per_second))),
+                (Kind::Bucket(Grain::Network, rate), _) => {
+                    ("network-bucket", Some(u64::from(rate.per_second)))
+                }
                 _ => return None,
             };
             let service = at.key.ending_service(at.set.family)?;

@@ -56,6 +56,8 @@ struct Words {
     merged: &'static str,
     /// The source as it is hashed: IPv6 by its /64, which lies behind the first 8 bytes of the header.
     hashed: &'static str,
+    /// Its network as it is hashed: IPv4 /24, IPv6 /48.
+    hashed_network: &'static str,
     any: IpAddr,
 }
 
@@ -78,6 +80,7 @@ fn words(family: Family) -> Words {
             blocked: "ip saddr",
             merged: "ip saddr & 255.255.255.0",
             hashed: "jhash ip saddr",
+            hashed_network: "jhash @nh,96,24",
             any: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         },
         Family::V6 => Words {
@@ -87,6 +90,7 @@ fn words(family: Family) -> Words {
             blocked: "ip6 saddr & ffff:ffff:ffff:ffff::",
             merged: "ip6 saddr & ffff:ffff:ffff::",
             hashed: "jhash @nh,64,64",
+            hashed_network: "jhash @nh,64,48",
             any: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         },
     }
@@ -379,6 +383,8 @@ mod tests {
     use std::collections::HashMap;
     use std::collections::HashSet;
 
+    use ftagent_core::effect::Grain;
+
     use super::*;
     use crate::set::Kind;
     use crate::set::Rate;
@@ -463,9 +469,10 @@ mod tests {
         let shapes = HashMap::from([(id, shape)]);
         let tries = Tries { after_ms: 300, within_ms: 5_000 };
         let rate = Rate { per_second: 40, burst: 9 };
-        let kinds =
-            [Kind::Shape(id), Kind::Trial(id), Kind::SecondTry(tries), Kind::Bucket(rate), Kind::Manual(24)];
-        let sets = kinds.into_iter().flat_map(|kind| Family::BOTH.map(|family| SetId { kind, family }));
+        let buckets = [Grain::Source, Grain::Network].map(|grain| Kind::Bucket(grain, rate));
+        let others = [Kind::Shape(id), Kind::Trial(id), Kind::SecondTry(tries), Kind::Manual(24)];
+        let kinds = others.into_iter().chain(buckets);
+        let sets = kinds.flat_map(|kind| Family::BOTH.map(|family| SetId { kind, family }));
         structure(mode).script(false)
             + &sets.map(|set| own_rules::add_script(set, &shapes)).collect::<String>()
     }

@@ -11,6 +11,7 @@ use std::time::Instant as Clock;
 use ftagent_core::effect::BucketLimit;
 use ftagent_core::effect::CrowdLimit;
 use ftagent_core::effect::Effect;
+use ftagent_core::effect::Grain;
 use ftagent_core::effect::Lane;
 use ftagent_core::effect::Lease;
 use ftagent_core::effect::Scope;
@@ -78,6 +79,7 @@ fn every_effect(udp: ServiceKey, tcp: ServiceKey, source: IpAddr, for_ms: u32, r
         }),
         Effect::BucketLimit(BucketLimit {
             service: udp,
+            grain: Grain::Source,
             packets_per_second,
             burst,
             for_ms,

@@ -7,6 +7,7 @@ mod rig;
 use ftagent_core::effect::BucketLimit;
 use ftagent_core::effect::CrowdLimit;
 use ftagent_core::effect::Effect;
+use ftagent_core::effect::Grain;
 use ftagent_core::effect::Lane;
 use ftagent_core::effect::Scope;
 use ftagent_core::effect::SecondTry;
@@ -41,7 +42,8 @@ fn second_try(service: ServiceKey) -> Effect {
 
 fn bucket(service: ServiceKey) -> Effect {
     let (packets_per_second, burst, for_ms, reason) = (1, 1, 600_000, "test/buckets".into());
-    Effect::BucketLimit(BucketLimit { service, packets_per_second, burst, for_ms, reason })
+    let grain = Grain::Source;
+    Effect::BucketLimit(BucketLimit { service, grain, packets_per_second, burst, for_ms, reason })
 }
 
 fn leased_source_is_dropped_in_docker_user(backend: &'static str) {

@@ -11,6 +11,7 @@ use std::time::Instant as Clock;
 use ftagent_core::effect::BucketLimit;
 use ftagent_core::effect::CrowdLimit;
 use ftagent_core::effect::Effect;
+use ftagent_core::effect::Grain;
 use ftagent_core::effect::Lane;
 use ftagent_core::effect::Lease;
 use ftagent_core::effect::Scope;
@@ -35,8 +36,12 @@ fn second_try(service: ServiceKey, after_ms: u32, within_ms: u32) -> Effect {
 }
 
 fn bucket(service: ServiceKey, packets_per_second: u32, burst: u32) -> Effect {
+    bucket_of(Grain::Source, service, packets_per_second, burst)
+}
+
+fn bucket_of(grain: Grain, service: ServiceKey, packets_per_second: u32, burst: u32) -> Effect {
     let reason = REASON.into();
-    Effect::BucketLimit(BucketLimit { service, packets_per_second, burst, for_ms: 60_000, reason })
+    Effect::BucketLimit(BucketLimit { service, grain, packets_per_second, burst, for_ms: 60_000, reason })
 }
 
 fn crowd(service: ServiceKey, packets_per_second: u32, burst: u32) -> Effect {
@@ -172,6 +177,32 @@ fn buckets_limit_each_hashed_source_and_spare_the_others() {
                 !table.contains(&format!("bucket_5_10_{digit}"))
                     && !table.contains(&format!("buckets_5_10_{digit}"))
             );
+        }
+    });
+}
+
+#[test]
+fn buckets_of_networks_are_shared_by_a_network_and_by_no_other() {
+    Rig::new("nft").run(|rig| {
+        let mut wall = open(rig, Mode::Enforce, Path::Forwarded);
+        for v6 in [false, true] {
+            let at = addresses(v6);
+            let server = rig.server(v6, false);
+            let [one, same, other] = [7, 200, 300].map(|number| rig.far_client(v6, number));
+            wall.apply(rig.now(), &[bucket_of(Grain::Network, udp(at.server), 5, 10)]).unwrap();
+            let passed = delivered(&one, at.server, &server, 200);
+            assert!((10..=12).contains(&passed), "{passed} of one source");
+            assert!(delivered(&same, at.server, &server, 50) <= 3, "its neighbour is in the same bucket");
+            let passed = delivered(&other, at.server, &server, 200);
+            assert!((10..=12).contains(&passed), "{passed} of another network");
+            let measures = wall.status(rig.now()).measures;
+            assert!(measures.iter().any(|measure| measure.what == "network-bucket"), "{measures:?}");
+            // By source again: the buckets of networks go.
+            wall.apply(rig.now(), &[bucket(udp(at.server), 5, 10)]).unwrap();
+            assert!((10..=12).contains(&delivered(&same, at.server, &server, 50)));
+            rig.tick_for(&mut wall, 1_200);
+            let table = rig.on_node("nft list table inet ftagent");
+            assert!(!table.contains(if v6 { "netbuckets_5_10_6" } else { "netbuckets_5_10_4" }), "{table}");
         }
     });
 }

@@ -35,7 +35,7 @@ use crate::time::Instant;
 const SECOND_TRY_AFTER_MS: u32 = 300;
 /// See there.
 const SECOND_TRY_WITHIN_MS: u32 = 5_000;
-/// What all sources of one bucket may send together: as much as the smallest lane.
+/// What all of one bucket may send together: as much as the smallest lane.
 const BUCKET_PPS: u32 = 100;
 /// The same while attackers are real clients, who stand in the buckets themselves: enough for the first words of a newcomer,
 /// who then gets a lane.
@@ -180,8 +180,9 @@ impl Engine {
                 } else {
                     (BUCKET_PPS, BUCKET_BURST_SECONDS)
                 };
+                let grain = state.answer.as_ref()?.ladder.grain();
                 let burst = packets_per_second * seconds;
-                Effect::BucketLimit(BucketLimit { service, packets_per_second, burst, for_ms, reason })
+                Effect::BucketLimit(BucketLimit { service, grain, packets_per_second, burst, for_ms, reason })
             }
             Measure::SynProxy => Effect::SynProxy(SynProxy {
                 service,

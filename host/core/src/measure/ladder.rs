@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Measure;
 use super::Rates;
 use super::Traits;
+use crate::effect::Grain;
 use crate::service::Transport;
 use crate::time::Instant;
 
@@ -24,7 +25,7 @@ const SAMPLES: u32 = 32;
 const SYN_PERCENT: u8 = 30;
 /// Share of unproven flows from which it does over UDP.
 const UNPROVEN_PERCENT: u8 = 50;
-/// Share of the sixteen sources that send most from which buckets tell them from others.
+/// Share of the sixteen sources (or networks) that send most from which buckets tell them from others.
 const FEW_PERCENT: u8 = 30;
 
 /// A measure in use.
@@ -65,6 +66,8 @@ pub(crate) struct Ladder {
     pub(crate) allowed_pps: u32,
     /// How much of it at once.
     burst: u32,
+    /// Who shares a bucket.
+    grain: Grain,
     rungs: Vec<Rung>,
     considered_at: Instant,
     /// Those that were taken or passed, so that each is considered once while the pressure lasts.
@@ -93,6 +96,7 @@ impl Ladder {
             began,
             allowed_pps,
             burst,
+            grain: Grain::Source,
             rungs: Vec::new(),
             considered_at: began,
             done: Vec::new(),
@@ -128,6 +132,9 @@ impl Ladder {
             return None;
         }
         self.done.push(next);
+        if next == Measure::BucketLimit {
+            self.grain = grain(&view.traits);
+        }
         let asked_again = self.stands(Measure::SecondTry);
         let climb = consider(next, view, self.allowed_pps, asked_again);
         // What does not help costs no time.
@@ -146,6 +153,11 @@ impl Ladder {
     /// What strangers may send at once.
     pub(crate) const fn burst(&self) -> u32 {
         self.burst
+    }
+
+    /// Who shares a bucket where buckets are limited.
+    pub(crate) const fn grain(&self) -> Grain {
+        self.grain
     }
 
     /// A measure was asked for: it stands until `ends`. True if it did not stand before.
@@ -209,9 +221,15 @@ impl Ladder {
     }
 }
 
+/// By what buckets tell attackers from newcomers: by source where few sources send much, else by network.
+fn grain(traits: &Traits) -> Grain {
+    if traits.few_percent >= FEW_PERCENT { Grain::Source } else { Grain::Network }
+}
+
 /// Whether a rung helps against what is seen.
 fn consider(measure: Measure, view: &View, allowed_pps: u32, asked_again: bool) -> Climb {
-    let Traits { syn_percent, opening_percent, unproven_percent, few_percent, .. } = view.traits;
+    let Traits { syn_percent, opening_percent, unproven_percent, few_percent, few_networks_percent, .. } =
+        view.traits;
     let crowd = view.rates.crowd;
     let reach = view.rates.reach.max(view.rates.reach_sustained);
     let over = if crowd > u64::from(allowed_pps) / 2 {
@@ -232,13 +250,20 @@ fn consider(measure: Measure, view: &View, allowed_pps: u32, asked_again: bool) 
             measure,
             format!("{over}; {opening_percent} % are first words as newcomers send").into(),
         ),
-        (Measure::BucketLimit, _) if few_percent < FEW_PERCENT => Climb::Pass(
+        (Measure::BucketLimit, _) if few_percent.max(few_networks_percent) < FEW_PERCENT => Climb::Pass(
             measure,
-            format!("the 16 busiest sources send only {few_percent} %: buckets would not tell them apart")
-                .into(),
+            format!(
+                "the 16 busiest sources send only {few_percent} % and the 16 busiest networks {few_networks_percent} %: \
+                 buckets would not tell them apart"
+            )
+            .into(),
         ),
         (Measure::BucketLimit, _) => {
-            Climb::Take(measure, format!("{over}; 16 sources send {few_percent} % of it").into())
+            let (what, percent) = match grain(&view.traits) {
+                Grain::Source => ("sources", few_percent),
+                Grain::Network => ("networks (/24, /48)", few_networks_percent),
+            };
+            Climb::Take(measure, format!("{over}; 16 {what} send {percent} % of it").into())
         }
         (Measure::CrowdLimit, _) if !asked_again => {
             Climb::Pass(measure, "a wider limit is for those only who asked again".into())

@@ -40,7 +40,7 @@ pub enum Measure {
     FoundShape,
     /// Ask strangers to come again.
     SecondTry,
-    /// Limit strangers by hashed source.
+    /// Limit strangers by hashed source or network.
     BucketLimit,
     /// Limit strangers as a crowd.
     CrowdLimit,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::Network;
 use crate::found::Sample;
 use crate::manifest::Class;
 use crate::wire::Address;
 use crate::wire::tcp_flag;
 
-/// Sources that are few.
+/// Sources or networks that are few.
 const FEW: usize = 16;
 
 /// Shares in per cent of the samples.
@@ -23,6 +24,8 @@ pub(crate) struct Traits {
     pub(crate) unproven_percent: u8,
     /// Of the sixteen sources that send most.
     pub(crate) few_percent: u8,
+    /// Of the sixteen networks that send most.
+    pub(crate) few_networks_percent: u8,
 }
 
 impl Traits {
@@ -34,18 +37,24 @@ impl Traits {
         let syn = |s: &Sample| s.head.tcp_flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN;
         let opening =
             |s: &Sample| syn(s) || matches!(s.head.class, Class::Opening | Class::Query | Class::Join);
-        let mut by_source: BTreeMap<Address, usize> = BTreeMap::new();
-        for sample in samples {
-            *by_source.entry(sample.head.client).or_default() += 1;
-        }
-        let mut counts: Vec<_> = by_source.into_values().collect();
-        counts.sort_unstable_by(|a, b| b.cmp(a));
         Self {
             samples: all as u32,
             syn_percent: share(&syn),
             opening_percent: share(&opening),
             unproven_percent: share(&|s| !s.proven),
-            few_percent: percent(counts.iter().take(FEW).sum()),
+            few_percent: percent(of_few(samples, |client| client)),
+            few_networks_percent: percent(of_few(samples, Network::of)),
         }
     }
+}
+
+/// How many samples are of the few that send most.
+fn of_few<K: Ord>(samples: &[Sample], who: impl Fn(Address) -> K) -> usize {
+    let mut counts: BTreeMap<K, usize> = BTreeMap::new();
+    for sample in samples {
+        *counts.entry(who(sample.head.client)).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_values().collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    counts.iter().take(FEW).sum()
 }

@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use ftagent_core::effect::BucketLimit;
 use ftagent_core::effect::CrowdLimit;
 use ftagent_core::effect::Effect;
+use ftagent_core::effect::Grain;
 use ftagent_core::effect::Scope;
 use ftagent_core::effect::SecondTry;
 use ftagent_core::manifest::Shape;
@@ -164,7 +165,8 @@ impl Wall {
             return false;
         }
         if let Some((limit, _)) = self.bucket.get(&service).filter(|(_, until)| *until > now_ms) {
-            let number = ip.to_bits().wrapping_mul(2_654_435_761) % BUCKETS;
+            let host_bits = if limit.grain == Grain::Network { 8 } else { 0 };
+            let number = (ip.to_bits() >> host_bits).wrapping_mul(2_654_435_761) % BUCKETS;
             let fresh = Rate::new(limit.packets_per_second, limit.burst, now_ms);
             if !self.buckets.entry((number, service)).or_insert(fresh).passes(now_ms) {
                 count(&mut tally.bucket, bytes);

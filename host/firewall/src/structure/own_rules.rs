@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use ftagent_core::effect::Grain;
 use ftagent_core::manifest::Shape;
 
 use super::TABLE;
@@ -30,7 +31,7 @@ pub fn chain(kind: Kind) -> Option<&'static str> {
         Kind::Manual(_) => Some("manual"),
         Kind::Shape(_) | Kind::Trial(_) => Some("shapes"),
         Kind::SecondTry(_) => Some("tries"),
-        Kind::Bucket(_) => Some("buckets"),
+        Kind::Bucket(..) => Some("buckets"),
         _ => None,
     }
 }
@@ -85,7 +86,7 @@ pub fn add_script(set: SetId, shapes: &HashMap<ShapeId, Shape>) -> String {
             add(timed("set", &key, services));
             second_try(&mut add, &words, &name, tries);
         }
-        Kind::Bucket(Rate { per_second, burst }) => {
+        Kind::Bucket(grain, Rate { per_second, burst }) => {
             add(timed("set", &key, limits::BUCKET_SERVICES_MAX));
             let size = limits::BUCKETS * limits::BUCKET_SERVICES_MAX;
             // The type of a mark is that of a hash; with `typeof jhash` nft 1.0.6 crashes when it lists the set.
@@ -93,7 +94,8 @@ pub fn add_script(set: SetId, shapes: &HashMap<ShapeId, Shape>) -> String {
             add(format!(
                 "set inet {TABLE} {buckets} {{ type mark . {key}; flags dynamic,timeout; size {size}; }}"
             ));
-            let bucket = format!("{} mod {} . {service}", words.hashed, limits::BUCKETS);
+            let hashed = if grain == Grain::Source { words.hashed } else { words.hashed_network };
+            let bucket = format!("{hashed} mod {} . {service}", limits::BUCKETS);
             let life_ms = limits::BUCKET_MS;
             let over = format!("limit rate over {per_second}/second burst {burst} packets");
             add(format!(
@@ -158,7 +160,7 @@ pub fn rewrite_script(
             Kind::SecondTry(_) => {
                 let _ = writeln!(out, "delete chain inet {TABLE} {name}");
             }
-            Kind::Bucket(_) => {
+            Kind::Bucket(..) => {
                 let _ = writeln!(out, "delete set inet {TABLE} {}", buckets_name(*set));
             }
             _ => (),

@@ -139,7 +139,7 @@ impl Wanted {
 
     fn bucket_limit(&mut self, now: Instant, limit: &BucketLimit) {
         let (per_second, burst) = (limit.packets_per_second.max(1), limit.burst.max(1));
-        let kind = Kind::Bucket(Rate { per_second, burst });
+        let kind = Kind::Bucket(limit.grain, Rate { per_second, burst });
         let most = limits::BUCKET_SERVICES_MAX;
         self.ask_of_kinds(now, kind, &limit.service, limit.for_ms, &limit.reason, most);
     }

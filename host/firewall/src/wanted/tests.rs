@@ -3,6 +3,7 @@
 use ftagent_core::effect::BucketLimit;
 use ftagent_core::effect::CrowdLimit;
 use ftagent_core::effect::Effect;
+use ftagent_core::effect::Grain;
 use ftagent_core::effect::Lease;
 use ftagent_core::effect::Scope;
 use ftagent_core::effect::SecondTry;
@@ -115,10 +116,11 @@ fn merged_leases_are_blocked_by_their_24_or_48() {
 
 #[test]
 fn new_numbers_of_a_bucket_limit_are_another_set() {
-    let bucket = |packets_per_second, for_ms| {
+    let limit = |grain, packets_per_second, for_ms| {
         let (service, burst, reason) = (service(), 9, "test/test".into());
-        Effect::BucketLimit(BucketLimit { service, packets_per_second, burst, for_ms, reason })
+        Effect::BucketLimit(BucketLimit { service, grain, packets_per_second, burst, for_ms, reason })
     };
+    let bucket = |packets_per_second, for_ms| limit(Grain::Source, packets_per_second, for_ms);
     let key = "cb00710a63dd000011000000";
     check(&[
         (1, &[bucket(40, 60_000)], &format!("add bucket_40_9_4 {key} for 60000 ms")),
@@ -127,7 +129,12 @@ fn new_numbers_of_a_bucket_limit_are_another_set() {
             &[bucket(20, 60_000)],
             &format!("remove bucket_40_9_4 {key}\nadd bucket_20_9_4 {key} for 60000 ms"),
         ),
-        (3, &[bucket(20, 0)], &format!("remove bucket_20_9_4 {key}")),
+        (
+            3,
+            &[limit(Grain::Network, 20, 60_000)],
+            &format!("remove bucket_20_9_4 {key}\nadd netbucket_20_9_4 {key} for 60000 ms"),
+        ),
+        (4, &[limit(Grain::Network, 20, 0)], &format!("remove netbucket_20_9_4 {key}")),
     ]);
     let mut wanted = Wanted::default();
     for rate in 0..limits::DISTINCT_MAX as u32 + 2 {
@@ -135,7 +142,8 @@ fn new_numbers_of_a_bucket_limit_are_another_set() {
         service.port += rate as u16;
         let (burst, reason) = (9, "test/test".into());
         let packets_per_second = 10 + rate;
-        let limit = BucketLimit { service, packets_per_second, burst, for_ms: 9_000, reason };
+        let limit =
+            BucketLimit { service, grain: Grain::Source, packets_per_second, burst, for_ms: 9_000, reason };
         wanted.fold(Instant::START, &Effect::BucketLimit(limit));
     }
     assert_eq!(wanted.refusals.counts[&Refusal::Full], 2);
