@@ -153,11 +153,11 @@ fn bots_of_a_few_networks_meet_buckets_of_networks() {
         let field = join_flood(true, apart);
         let steps = field.steps(Transport::Tcp).join("\n");
         let asked = field.asked(|effect| matches!(effect, Effect::BucketLimit(_)));
-        let grains = asked.iter().filter_map(|(_, effect)| match effect {
+        let mut grains = asked.iter().filter_map(|(_, effect)| match effect {
             Effect::BucketLimit(limit) => Some(limit.grain),
             _ => None,
         });
-        assert_eq!(grains.last(), grain, "{steps}");
+        assert_eq!(grains.next_back(), grain, "{steps}");
         let joined = field.clients.last().and_then(|newcomer| newcomer.joined_ms);
         // A network of its own is a bucket of its own.
         let late_ms = if grain.is_some() { 26_000 } else { 34_000 };

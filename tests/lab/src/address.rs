@@ -76,6 +76,18 @@ pub fn bot(n: u16) -> Ipv4Addr {
     }
 }
 
+/// Real attacker `n` of the many where hardly two share a /24: there are 128 of those.
+#[must_use]
+pub fn scattered_bot(n: u16) -> Ipv4Addr {
+    Ipv4Addr::new(198, 19, (n & 0x7f) as u8, (n >> 7) as u8 + 1)
+}
+
+/// Real attacker `n`, IPv6: all of one /64.
+#[must_use]
+pub fn bot_v6(n: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, n + 1)
+}
+
 /// Whether an address is one that players come from.
 #[must_use]
 pub fn is_players(address: std::net::IpAddr) -> bool {

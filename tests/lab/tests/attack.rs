@@ -175,13 +175,17 @@ fn sources_are_as_asked_for() {
     let target = SocketAddr::from((address::NODE, 19132));
     let tap = tap(&lab);
     let attack = Attack::new(Vector::RakNetPing, target).packets(60).per_second(20_000);
-    attack.from(Sources::Bots(3)).run(&lab).expect("an attack");
-    let mut sources: Vec<[u8; 4]> =
-        heard(&tap, 60).iter().map(|packet| [packet[12], packet[13], packet[14], packet[15]]).collect();
-    assert_eq!(sources.len(), 60);
-    sources.sort_unstable();
-    sources.dedup();
-    assert_eq!(sources, [[198, 51, 100, 1], [198, 51, 100, 2], [198, 51, 100, 3]]);
+    let bots = [[198, 51, 100, 1], [198, 51, 100, 2], [198, 51, 100, 3]];
+    let scattered = [[198, 19, 0, 1], [198, 19, 1, 1], [198, 19, 2, 1]];
+    for (from, expected) in [(Sources::Bots(3), bots), (Sources::Scattered(3), scattered)] {
+        attack.from(from).run(&lab).expect("an attack");
+        let mut sources: Vec<[u8; 4]> =
+            heard(&tap, 60).iter().map(|packet| [packet[12], packet[13], packet[14], packet[15]]).collect();
+        assert_eq!(sources.len(), 60);
+        sources.sort_unstable();
+        sources.dedup();
+        assert_eq!(sources, expected);
+    }
     attack.from(Sources::As("198.19.7.7".parse().expect("an address"))).run(&lab).expect("an attack");
     assert!(heard(&tap, 60).iter().all(|packet| packet[12..16] == [198, 19, 7, 7]));
 }

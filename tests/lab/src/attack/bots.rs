@@ -9,7 +9,6 @@ use std::time::Instant;
 use super::Attack;
 use super::Progress;
 use super::Sent;
-use super::Sources;
 use super::Vector;
 use super::connect;
 use super::pace::Pace;
@@ -38,14 +37,12 @@ struct Bot {
 /// Sends junk until a bound is reached or somebody says stop.
 pub(crate) fn run(attack: &Attack, progress: &Progress) -> anyhow::Result<Sent> {
     let mut random = Random::new(11);
-    let count = if let Sources::Bots(count) = attack.sources { count.max(1) } else { 1 };
+    let count = attack.sources.real().unwrap_or(1);
     let now = Instant::now();
     let mut bots: Vec<Bot> = Vec::new();
     for number in 0..count {
-        let source = match (attack.sources, attack.target) {
-            (Sources::Bots(_), SocketAddr::V4(_)) => crate::address::bot(number).into(),
-            _ => random.source(attack.sources, &attack.target),
-        };
+        let bot = attack.sources.bot(number.into(), attack.target.is_ipv6());
+        let source = bot.unwrap_or_else(|| random.source(attack.sources, &attack.target));
         let port = if attack.beside_players { 1_024 + number } else { 0 };
         bots.push(Bot {
             from: SocketAddr::new(source, port),

@@ -26,6 +26,7 @@ use anyhow::anyhow;
 use anyhow::ensure;
 
 use crate::Lab;
+use crate::address;
 use crate::namespace;
 
 pub use reflection::REFLECTORS;
@@ -104,12 +105,34 @@ impl Vector {
 pub enum Sources {
     /// A random address of the forged range for every packet; what is sent back reaches nobody.
     Forged,
-    /// That many real addresses in turn, which answer as real hosts do.
+    /// That many real addresses in turn, which answer as real hosts do; most of them of one network.
     Bots(u16),
+    /// The same, spread over 128 networks (IPv4 only; of IPv6 they are as the others).
+    Scattered(u16),
     /// That many forged addresses, each always with the same source port: a flood that was warmed up.
     Pool(u16),
     /// One fixed address, e.g. a player's in whose name is forged.
     As(IpAddr),
+}
+
+impl Sources {
+    /// How many real addresses they are.
+    pub(crate) const fn real(self) -> Option<u16> {
+        match self {
+            Self::Bots(count) | Self::Scattered(count) if count > 0 => Some(count),
+            _ => None,
+        }
+    }
+
+    /// Real address number `number`, if they have such.
+    pub(crate) fn bot(self, number: u64, is_v6: bool) -> Option<IpAddr> {
+        let number = (number % u64::from(self.real()?)) as u16;
+        Some(match self {
+            _ if is_v6 => address::bot_v6(number).into(),
+            Self::Scattered(_) => address::scattered_bot(number).into(),
+            _ => address::bot(number).into(),
+        })
+    }
 }
 
 /// How an attack's rate goes over its time.

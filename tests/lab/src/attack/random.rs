@@ -6,7 +6,6 @@ use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 
 use super::Sources;
-use crate::address;
 
 /// The state of the generator.
 pub(crate) struct Random(u64);
@@ -61,15 +60,11 @@ impl Random {
     /// The next source of an attack on `target`.
     pub(crate) fn source(&mut self, sources: Sources, target: &SocketAddr) -> IpAddr {
         let number = self.next() >> 8;
+        if let Some(bot) = sources.bot(number, target.is_ipv6()) {
+            return bot;
+        }
         match (sources, target) {
             (Sources::As(address), _) => address,
-            (Sources::Bots(count), SocketAddr::V4(_)) => {
-                IpAddr::V4(address::bot((number % u64::from(count.max(1))) as u16))
-            }
-            (Sources::Bots(count), SocketAddr::V6(_)) => {
-                let host = (number % u64::from(count.max(1))) as u16 + 1;
-                IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, host))
-            }
             (Sources::Pool(count), SocketAddr::V4(_)) => {
                 let number = (number % u64::from(count.max(1))) as u16;
                 IpAddr::V4(Ipv4Addr::new(198, 18, 250 | (number >> 8) as u8 & 3, number as u8))
@@ -78,10 +73,8 @@ impl Random {
                 let number = (number % u64::from(count.max(1))) as u16;
                 IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 3, 0xffff, 0, 0, 0, number))
             }
-            (Sources::Forged, SocketAddr::V4(_)) => {
-                IpAddr::V4(Ipv4Addr::new(198, 18, (number >> 8) as u8, number as u8))
-            }
-            (Sources::Forged, SocketAddr::V6(_)) => {
+            (_, SocketAddr::V4(_)) => IpAddr::V4(Ipv4Addr::new(198, 18, (number >> 8) as u8, number as u8)),
+            (_, SocketAddr::V6(_)) => {
                 let [a, b] = [(number >> 16) as u16, number as u16];
                 IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 3, a, b, 0, 0, 0x66))
             }

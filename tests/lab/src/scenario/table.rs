@@ -26,6 +26,7 @@ use Seat::Source;
 use Seat::SourceV6;
 use Sources::Bots;
 use Sources::Forged;
+use Sources::Scattered;
 
 /// Junk and reflection: in thousandths, what must be stopped of it.
 const JUNK: u64 = 990;
@@ -121,6 +122,15 @@ fn attacks() -> Vec<Scenario> {
             Vector::JoinFlood,
             Java,
             Bots(300),
+            600,
+        ),
+        one(
+            "join-flood-scattered",
+            "the same from 128 networks",
+            GAME_VALID,
+            Vector::JoinFlood,
+            Java,
+            Scattered(300),
             600,
         ),
         one("null-pings", "connections of empty frames", JUNK, Vector::NullPing, Java, Bots(200), 1_000),
