@@ -64,6 +64,22 @@ impl Fight {
         (Self { agent, flood, meter, players, _server }, measured)
     }
 
+    /// The same; its work goes on within so long, and it remembers what it was told.
+    pub fn replaced_within(
+        self,
+        most_ms: u64,
+        stage: &Stage,
+        what: &str,
+        work: impl FnOnce(Agent) -> Agent + Send,
+    ) -> Self {
+        let (fight, gap) = self.replaced(what, work);
+        assert!(gap.longest_ms <= most_ms, "{what}: {gap:?}");
+        assert_eq!(stage.jumps(), Some(vec![0]), "{what}");
+        assert_eq!(fight.agent.status()["mode"]["node"], "enforce", "{what}: remembered");
+        fight.protected(what);
+        fight
+    }
+
     /// Less than one in ten comes through.
     pub fn protected(&self, what: &str) {
         let ((), gap) = self.during(&format!("{what}, afterwards"), Duration::from_secs(1), || {});
@@ -73,6 +89,15 @@ impl Fight {
         self.agent.wait_for("drops are counted", Duration::from_secs(3), more);
     }
 
+    /// Nobody was disconnected.
+    pub fn players_stay(self) {
+        for player in self.players {
+            player.stop();
+        }
+        self.flood.stop().expect("it ran");
+    }
+
+    /// Nobody was disconnected, and nobody waited for long.
     pub fn players_unharmed(self, what: &str) {
         for player in self.players {
             player.unharmed(what);

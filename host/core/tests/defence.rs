@@ -22,6 +22,7 @@ use support::ACK;
 use support::Made;
 use support::PORT;
 use support::PSH;
+use support::RST;
 use support::SERVER;
 use support::SYN;
 
@@ -170,7 +171,36 @@ fn only_an_acknowledgement_of_what_the_server_sent_proves_a_client() {
     assert_eq!(stage.of("lane"), []);
     stage.send(&support::tcp(1_004, CLIENT, SERVICE, (ACK, 101, 901), b""));
     assert_eq!(stage.standing(CLIENT.0), Standing::Proven);
-    assert_eq!(stage.of("lane").len(), 2, "one of its own and the smaller one of its address");
+    assert_eq!(lanes(&stage), (1, 0), "its own");
+    stage.rest(12_000);
+    let (own, of_address) = lanes(&stage);
+    assert!(own > 1 && of_address > 0, "and later the smaller one of its address");
+}
+
+/// How many lanes of flows were asked for, and of addresses.
+fn lanes(stage: &Stage) -> (usize, usize) {
+    let lanes = stage.of("lane");
+    let of = |own: bool| {
+        let asked = |effect: &Effect| matches!(effect, Effect::Lane(lane) if lane.for_ms > 0 && lane.source_port.is_some() == own);
+        lanes.iter().filter(|(_, effect)| asked(effect)).count()
+    };
+    (of(true), of(false))
+}
+
+/// They prove themselves before anybody knows of an attack, and are gone when it is known; their next connections must not
+/// find a lane that those left.
+#[test]
+fn an_address_that_only_just_proved_itself_brings_no_other_connection_along() {
+    let mut stage = Stage::new();
+    for number in 0..300u16 {
+        let bot = (Ipv4Addr::new(198, 51, 100, (number % 250) as u8), 1_000 + number);
+        stage.handshake(1_000 + u64::from(number), bot);
+        stage.send(&support::tcp(1_002 + u64::from(number), bot, SERVICE, (RST | ACK, 101, 901), b""));
+    }
+    stage.rest(8_000);
+    let (own, of_address) = lanes(&stage);
+    assert!(own > 0);
+    assert_eq!(of_address, 0);
 }
 
 #[test]

@@ -165,6 +165,23 @@ fn bots_of_a_few_networks_meet_buckets_of_networks() {
     }
 }
 
+/// In the calm after an attack those who came with it are silent, and look like anybody who proved itself.
+#[test]
+fn bots_get_no_lanes_when_their_attack_is_over() {
+    for tcp in [false, true] {
+        let mut field = join_flood(tcp, 1);
+        field.clients.retain(|client| !client.rejoins);
+        field.run(70_000);
+        assert!(field.incident().closed_at.is_some(), "it is over");
+        let of_bots = |effect: &Effect| match effect {
+            Effect::Lane(lane) => lane.for_ms > 0 && lane.source.to_string().starts_with("10.1."),
+            _ => false,
+        };
+        let late = field.asked(of_bots).into_iter().filter(|(at_ms, _)| *at_ms > 38_000).count();
+        assert_eq!(late, 0, "tcp {tcp}");
+    }
+}
+
 #[test]
 fn a_pulsing_flood_meets_its_measures_at_once() {
     let mut field = Field::with_players(25, false);

@@ -287,7 +287,7 @@ impl Engine {
         let playing = flows.filter(|flow| {
             flow.site == site
                 && flow.standing.now() >= Standing::Settled
-                && !flow.tcp.closed()
+                && !flow.tcp.gone()
                 && !flow.mostly_hostile()
                 && at.millis_since(flow.client_seen) < COMPARED_MS
         });

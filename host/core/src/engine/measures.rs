@@ -11,6 +11,7 @@ use crate::effect::Lane;
 use crate::flow::Flow;
 use crate::judge::Opinion;
 use crate::judge::Why;
+use crate::judge::attack;
 use crate::judge::attack::Attack;
 use crate::judge::lane;
 use crate::limits;
@@ -44,16 +45,18 @@ impl Engine {
 
     /// Asks for the lane of a flow, and for that of its address once a round.
     pub(super) fn ask_lane(&mut self, at: Ref, when: Instant, round: bool, effects: &mut Effects) {
-        let Some(entry) = self.flows.get(at) else { return };
-        let (flow, site) = (&entry.value, &self.sites[entry.value.site as usize]);
-        if !may_have_lane(flow, site.attack.as_ref()) {
+        if !self.may_have_lane(at) {
             return;
         }
+        let Some(entry) = self.flows.get(at) else { return };
+        let (flow, site) = (&entry.value, &self.sites[entry.value.site as usize]);
         let lane = lane::of_flow(&entry.key, flow, site.key());
         let smaller = lane::of_address(&lane);
         effects.ask(when, Effect::Lane(lane));
-        // A bot that came with the attack and connects again and again must not bring its next connections along.
-        if !played_or_was_here(flow, site.attack.as_ref()) {
+        // A bot that came with the attack and connects again and again must not bring its next connections along; nor one
+        // that comes with an attack of which nobody knows yet.
+        let known = flow.standing.now() > Standing::Proven || flow.began < attack::came_with(when);
+        if !known || !played_or_was_here(flow, site.attack.as_ref()) {
             return;
         }
         let number = self.lane_round;
@@ -65,6 +68,17 @@ impl Engine {
         if !asked {
             effects.ask(when, Effect::Lane(Lane { ..smaller }));
         }
+    }
+
+    /// While attackers are real clients, a completed handshake alone is no ticket: who came with the attack must have got
+    /// further, also when it is over, because such attacks come again.
+    pub(super) fn may_have_lane(&mut self, at: Ref) -> bool {
+        let Some(flow) = self.flows.get_mut(at) else { return false };
+        let attack = self.sites[flow.site as usize].attack.as_ref();
+        let talks = flow.tcp.rounds() >= ROUNDS;
+        flow.came_with_bots |= attack.is_some_and(Attack::by_clients) && !played_or_was_here(flow, attack);
+        flow.came_with_bots &= flow.standing.now() <= Standing::Proven;
+        !flow.came_with_bots || talks
     }
 
     /// Takes back the lanes of those who came with an attack of real clients and had proven themselves before it was known
@@ -128,15 +142,8 @@ pub(super) fn bit_of(why: Why) -> u16 {
 /// real clients. A login takes four rounds and more; bots that only say the first words have one.
 pub(super) const ROUNDS: u8 = 3;
 
-/// While attackers are real clients, a completed handshake alone is no ticket: who came with the attack must have got
-/// further.
-pub(super) fn may_have_lane(flow: &Flow, attack: Option<&Attack>) -> bool {
-    attack.is_none_or(|attack| !attack.by_clients())
-        || played_or_was_here(flow, attack)
-        || flow.tcp.rounds() >= ROUNDS
-}
-
 /// Whether it has shown more than that it is where it says it is, or was there before the attack.
 fn played_or_was_here(flow: &Flow, attack: Option<&Attack>) -> bool {
-    attack.is_none_or(|attack| flow.standing.now() > Standing::Proven || !attack.brought(flow.began))
+    let was_here = attack.is_none_or(|attack| !attack.brought(flow.began)) && !flow.came_with_bots;
+    flow.standing.now() > Standing::Proven || was_here
 }

@@ -1,7 +1,6 @@
 //! What happens by the passing of time, in steps of 100 ms of packet time: ends of attacks, renewals, lanes.
 
 use super::Engine;
-use super::measures::may_have_lane;
 use crate::effect::Effects;
 use crate::judge::attack;
 use crate::judge::lane;
@@ -118,12 +117,11 @@ impl Engine {
         self.lane_round = self.lane_round.wrapping_add(1).max(1);
         let lanes = std::mem::take(&mut self.lanes);
         for flow_at in &lanes {
-            let here = self
-                .flows
-                .get(*flow_at)
-                .filter(|entry| entry.value.site == site && lane::deserves(&entry.value, at));
-            let Some(entry) = here else { continue };
-            if may_have_lane(&entry.value, self.sites[site as usize].attack.as_ref()) {
+            let flow = self.flows.get(*flow_at).map(|entry| &entry.value);
+            if !flow.is_some_and(|flow| flow.site == site && lane::deserves(flow, at)) {
+                continue;
+            }
+            if self.may_have_lane(*flow_at) {
                 self.ask_lane(*flow_at, at, true, effects);
             } else {
                 self.end_lane(*flow_at, at, effects);

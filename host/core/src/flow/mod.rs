@@ -129,6 +129,8 @@ pub(crate) struct Flow {
     pub(crate) head_done: bool,
     pub(crate) echoed: bool,
     pub(crate) in_lanes: bool,
+    /// It proved itself in an attack of real clients, and has shown no more since.
+    pub(crate) came_with_bots: bool,
     /// It was counted in this second among those who are served.
     pub(crate) served: bool,
     /// Another connection began on these ports, and the plugin has not been told yet.
@@ -180,6 +182,7 @@ impl Flow {
             head_done: false,
             echoed: false,
             in_lanes: false,
+            came_with_bots: false,
             served: false,
             counted: Standing::Stranger,
             begun_again: false,

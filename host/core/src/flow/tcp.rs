@@ -10,6 +10,10 @@ const HANDSHAKE: u8 = 4;
 const SERVER_SENT: u8 = 8;
 const CHALLENGE: u8 = 16;
 const CLOSED: u8 = 32;
+const LEFT: u8 = 64;
+
+/// A reset of the client tells how far it had heard the server, which is at most so far back; whoever forges one does not know.
+const RESET_WINDOW: u32 = 1 << 20;
 
 /// The state of one connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +53,11 @@ impl TcpState {
         self.flags & CLOSED != 0
     }
 
+    /// Nobody is there any more: the server has ended the connection, or the client has reset it and not spoken since.
+    pub(crate) fn gone(&self) -> bool {
+        self.flags & (CLOSED | LEFT) != 0
+    }
+
     /// In so many different seconds the client acknowledged bytes that the server had sent.
     pub(crate) fn acknowledged_seconds(&self) -> u8 {
         self.acknowledged_seconds
@@ -79,6 +88,13 @@ impl TcpState {
         if tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN {
             return self.opens(tcp);
         }
+        if tcp.flags & tcp_flag::RST != 0 {
+            let heard = self.server_next.wrapping_sub(tcp.acknowledgement) <= RESET_WINDOW;
+            let leaves = self.flags & SERVER_SENT != 0 && tcp.flags & tcp_flag::ACK != 0 && heard;
+            self.flags |= if leaves { LEFT } else { 0 };
+            return false;
+        }
+        self.flags &= !LEFT;
         if tcp.flags & tcp_flag::ACK != 0 {
             self.acknowledges(tcp.acknowledgement, second);
         }
@@ -145,6 +161,41 @@ impl TcpState {
         if tcp.flags & tcp_flag::FIN != 0 {
             self.server_next = self.server_next.wrapping_add(1);
             self.flags |= CLOSED;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RST: u8 = tcp_flag::RST;
+    const ACK: u8 = tcp_flag::ACK;
+
+    fn segment(flags: u8, sequence: u32, acknowledgement: u32) -> Tcp {
+        Tcp { flags, sequence, acknowledgement, ..Tcp::default() }
+    }
+
+    #[test]
+    fn who_resets_its_connection_is_gone_until_it_speaks_again() {
+        // A reset, and whether it is believed: it must know what the server sent.
+        for (reset, believed) in [
+            (segment(RST | ACK, 101, 901), true),
+            (segment(RST | ACK, 101, 951), true),
+            (segment(RST | ACK, 101, 952), false),
+            (segment(RST | ACK, 101, 0x7000_0000), false),
+            (segment(RST, 101, 0), false),
+        ] {
+            let mut state = TcpState::default();
+            state.client_packet(&segment(tcp_flag::SYN, 100, 0), 1);
+            state.server_packet(&segment(tcp_flag::SYN | ACK, 900, 101), 0);
+            state.client_packet(&segment(ACK, 101, 901), 1);
+            state.server_packet(&segment(ACK, 901, 101), 50);
+            state.client_packet(&reset, 1);
+            assert_eq!(state.gone(), believed, "{reset:?}");
+            assert!(!state.closed(), "only the server ends it");
+            state.client_packet(&segment(ACK, 101, 951), 1);
+            assert!(!state.gone(), "{reset:?}");
         }
     }
 }

@@ -51,6 +51,11 @@ pub(crate) struct Attack {
     crowded: bool,
 }
 
+/// Whoever began from then on would have come with an attack that begins now.
+pub(crate) const fn came_with(now: Instant) -> Instant {
+    now.minus_millis(CAME_WITH_MS)
+}
+
 impl Attack {
     /// `spoken`: the game speaks the service's transport, as far as anybody knows.
     pub(crate) fn begin(at: Instant, dim: Dim, reason: Arc<str>, gauge: &Gauge, spoken: bool) -> Self {
@@ -93,7 +98,7 @@ impl Attack {
 
     /// Whether a flow that began then came with it.
     pub(crate) fn brought(&self, began: Instant) -> bool {
-        began >= self.began.minus_millis(CAME_WITH_MS)
+        began >= came_with(self.began)
     }
 
     /// Whether it is made by clients with real addresses. Then a completed handshake alone is no ticket.

@@ -24,7 +24,7 @@ const TIMES_USUAL: u32 = 4;
 /// Whether a flow should have a lane now.
 pub(crate) fn deserves(flow: &Flow, at: Instant) -> bool {
     flow.standing.now() >= Standing::Proven
-        && !flow.tcp.closed()
+        && !flow.tcp.gone()
         && !flow.mostly_hostile()
         && at.millis_since(flow.client_seen) < SILENT_MS
 }
