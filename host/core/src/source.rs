@@ -62,6 +62,8 @@ pub(crate) struct Source {
     /// Connections that it began under attack since that second; [`Self::begins`] counts.
     begun: u16,
     begun_since: u32,
+    /// When somebody there last got into a talk with the server, in seconds + 1; 0 for never.
+    talked: u32,
     /// Openings, queries and joins in the running second, of proven flows only: nobody else can have sent them.
     proven_second: u32,
     proven_in_second: [u16; 3],
@@ -75,6 +77,8 @@ pub(crate) struct Source {
 const HOSTILE_FLOWS_SECONDS: u32 = 60;
 /// And connections begun after so many.
 const BEGUN_SECONDS: u32 = 5;
+/// A talk speaks for its address for so many seconds.
+const TALK_SECONDS: u32 = 60;
 
 /// Milliseconds that wrap around, never 0, which stands for never.
 fn lease_clock_ms(at: Instant) -> u32 {
@@ -90,13 +94,23 @@ impl Source {
         self.hostile_flows = self.hostile_flows.saturating_add(1);
     }
 
-    /// It begins a connection; how many within the last seconds.
-    pub(crate) fn begins(&mut self, second: u32) -> u16 {
+    /// It begins a connection under attack; how many within the last seconds, and over how many seconds so far.
+    pub(crate) fn begins(&mut self, second: u32) -> (u16, u32) {
         if second.saturating_sub(self.begun_since) >= BEGUN_SECONDS {
             (self.begun_since, self.begun) = (second, 0);
         }
         self.begun = self.begun.saturating_add(1);
-        self.begun
+        (self.begun, second.saturating_sub(self.begun_since))
+    }
+
+    /// Somebody there got into a talk with the server, as those who play do.
+    pub(crate) const fn talks(&mut self, second: u32) {
+        self.talked = second.saturating_add(1);
+    }
+
+    /// Whether somebody there did so lately.
+    pub(crate) const fn has_talked(&self, second: u32) -> bool {
+        self.talked != 0 && second.saturating_sub(self.talked) < TALK_SECONDS
     }
 
     /// Connections begun so far do not count any more.

@@ -460,6 +460,7 @@ fn who_comes_again_and_again_only_to_join_is_leased() {
     let nobody = |_: &mut Stage| ();
     assert_eq!(check(&nobody, 60, (6, 500), b"e", b"e"), Some(14_500), "with its sixth connection");
     assert_eq!(check(&nobody, 60, (5, 500), b"e", b"e"), None, "five are not enough");
+    assert_eq!(check(&nobody, 60, (20, 90), b"e", b"e"), None, "a proxy begins many at once");
     assert_eq!(check(&nobody, 60, (6, 1_300), b"e", b"e"), None, "nor are six in seven seconds");
     assert_eq!(check(&nobody, 0, (6, 500), b"e", b"e"), None, "attackers are not known to be real clients");
     assert_eq!(check(&nobody, 60, (6, 500), b"x", b"x"), None, "nobody knows what it wants");
@@ -476,17 +477,40 @@ fn who_comes_again_and_again_only_to_join_is_leased() {
     assert_eq!(check(&settled, 60, (6, 500), b"e", b"e"), None, "somebody was connected before we began");
 }
 
+/// Those who play through a proxy come from one address, and when they come, nobody plays from there yet.
+#[test]
+fn an_address_from_which_one_of_many_gets_in_is_not_leased() {
+    for talks in [false, true] {
+        let mut stage = Stage::new();
+        attacked_by_clients(&mut stage, 60);
+        for number in 0..20u16 {
+            let (client, at_ms) = ((CLIENT.0, 50_000 + number), 12_000 + u64::from(number) * 250);
+            stage.handshake(at_ms, client);
+            let rounds = if talks && number == 3 { 4 } else { 1 };
+            for round in 0..rounds {
+                let (said, heard) = (101 + round, 901 + round);
+                let at_ms = at_ms + 3 + 2 * u64::from(round);
+                stage.send(&support::tcp(at_ms, client, SERVICE, (PSH | ACK, said, heard), b"e"));
+                stage.send(&support::tcp(at_ms + 1, SERVICE, client, (PSH | ACK, heard, said + 1), b"?"));
+            }
+            support::flush(&mut stage.engine, &mut stage.effects);
+        }
+        stage.rest(22_000);
+        assert_eq!(leased(&stage).is_empty(), talks, "{:?}", leased(&stage));
+    }
+}
+
 #[test]
 fn a_lease_that_is_refused_for_a_player_holds_up_no_other() {
     let mut stage = Stage::new();
     plays(&mut stage, 3_000);
     attacked_by_clients(&mut stage, 60);
-    connects(&mut stage, (6, 100), b"e", b"e");
+    connects(&mut stage, (6, 500), b"e", b"e");
     assert_eq!(leased(&stage), [], "somebody played from there");
     for number in 0..20 {
-        let at_ms = 12_600 + u64::from(number);
+        let at_ms = 14_600 + u64::from(number);
         stage.send(&support::tcp(at_ms, (CLIENT.0, 50_005), SERVICE, (PSH | ACK, 102 + number, 901), b"?"));
     }
     support::flush(&mut stage.engine, &mut stage.effects);
-    assert!(leased(&stage).first().is_some_and(|at_ms| *at_ms < 12_700), "{:?}", leased(&stage));
+    assert!(leased(&stage).first().is_some_and(|at_ms| *at_ms < 14_700), "{:?}", leased(&stage));
 }

@@ -294,8 +294,13 @@ impl Engine {
             }
         }
         flow.server_packet(frame.at, attacked);
-        if attacked && flow.in_lanes && rounds < ROUNDS && flow.tcp.rounds() >= ROUNDS {
-            self.ask_lane(at, frame.at, false, effects);
+        if rounds < ROUNDS && flow.tcp.rounds() >= ROUNDS {
+            if let Some(source) = self.sources.get_mut(source) {
+                source.talks(second_of(frame.at));
+            }
+            if attacked && flow.in_lanes {
+                self.ask_lane(at, frame.at, false, effects);
+            }
         }
         let wanted = plugin.filter(|plugin| self.roster.manifest(*plugin).is_some_and(|m| m.replies));
         let Some(plugin) = wanted else { return false };

@@ -95,10 +95,11 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let Some(source) = self.sources.get_mut(source) else { return };
-        let begun = source.begins(second_of(at));
+        let second = second_of(at);
+        let begun = source.begins(second);
         let bots = self.sites[site as usize].attack.as_ref().is_some_and(Attack::by_clients);
         if !bots
-            || !may_lease_for_returning(source, begun)
+            || !may_lease_for_returning(source, begun, second)
             || !source.lease_is_due(Transport::Tcp, at, attack::RENEW_MS)
         {
             return;
@@ -110,7 +111,7 @@ impl Engine {
             return source.begins_afresh();
         }
         source.lease_due(Transport::Tcp, at, attack::RENEW_MS);
-        let evidence = format!("proven, began {begun} connections within five seconds");
+        let evidence = format!("proven, began {} connections within five seconds, all in vain", begun.0);
         let reason = "host/too-much-of-one".into();
         self.lease_client((site, at, flow), client, &reason, &evidence, effects);
     }

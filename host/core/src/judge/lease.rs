@@ -54,14 +54,17 @@ pub(crate) fn may_lease(flow: &Flow, source: &Source, evidence: Evidence) -> boo
 /// the server list and one to join; servers themselves refuse a second login within four seconds (Bukkit's
 /// `connection-throttle`, Velocity's `login-ratelimit` of three).
 const CONNECTIONS: u16 = 6;
+/// The first of them is so old that one who wants to play would be talking with the server by now: a proxy begins many at once.
+const BEGAN_SECONDS: u32 = 2;
 
-/// Whether a source that began so many connections may be leased: at least one of them proves that it is where it says it
-/// is, they were for joining or hostile, and nobody plays from there. Who has asked for the server's state may be a
-/// monitor, which polls as often as it likes.
-pub(crate) fn may_lease_for_returning(source: &Source, begun: u16) -> bool {
+/// Whether a source that began so many connections over so many seconds may be leased: at least one of them proves that it
+/// is where it says it is, they were for joining or hostile, none of them came to anything, and nobody plays from there. Who
+/// has asked for the server's state may be a monitor, which polls as often as it likes.
+pub(crate) fn may_lease_for_returning(source: &Source, (begun, over): (u16, u32), second: u32) -> bool {
     let present = source.standings.now();
     let for_joining = (source.joins || source.hostile_flows() > 0) && !source.queries;
-    begun >= CONNECTIONS && for_joining && present.proven > 0 && present.settled == 0
+    let in_vain = begun >= CONNECTIONS && over >= BEGAN_SECONDS && !source.has_talked(second);
+    in_vain && for_joining && present.proven > 0 && present.settled == 0
 }
 
 /// Different seconds within a minute in which a source asked for more than one source ever does.
@@ -213,9 +216,15 @@ mod tests {
             let mut source = Source::default();
             source.standings.set(Standings { proven, settled }, 0);
             source.joins = true;
-            may_lease_for_returning(&source, begun) && {
+            may_lease_for_returning(&source, (begun, 2), 100) && {
+                assert!(!may_lease_for_returning(&source, (begun, 1), 100), "all at once");
+                let mut talks = source.clone();
+                talks.talks(70);
+                assert!(!may_lease_for_returning(&talks, (begun, 2), 100), "somebody gets in there");
+                talks.talks(30);
+                assert!(may_lease_for_returning(&talks, (begun, 2), 100), "that was long ago");
                 source.queries = true;
-                !may_lease_for_returning(&source, begun)
+                !may_lease_for_returning(&source, (begun, 2), 100)
             }
         };
         assert!(check(1, 0, 6) && !check(1, 0, 5) && !check(0, 0, 100) && !check(9, 1, 100));

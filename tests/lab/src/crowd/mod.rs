@@ -75,7 +75,7 @@ pub struct Plan {
 /// What became of one player.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Seen {
-    /// When it began to join; 0 if it did not.
+    /// When it began to join for the first time; 0 if it did not.
     pub began_ms: u64,
     /// When it was in; 0 if it is not.
     pub joined_ms: u64,
@@ -288,6 +288,8 @@ struct Player {
     seen: Seen,
     /// It does nothing before.
     not_before_ms: u64,
+    /// When it last began to join.
+    tried_ms: u64,
     /// Guests' stays that ended since the last round.
     over: Vec<Seen>,
 }
@@ -347,7 +349,7 @@ impl Player {
             return Ok(());
         }
         let patience_ms = if plan.stay == Stay::Always { JOINING_PATIENTLY_MS } else { JOINING_MS };
-        let gives_up = !joined && now_ms > self.seen.began_ms + patience_ms;
+        let gives_up = !joined && now_ms > self.tried_ms + patience_ms;
         let lost = joined && now_ms > connected.heard_ms + SILENCE_MS;
         if !alive || gives_up || lost {
             self.leave(now_ms, joined);
@@ -363,7 +365,10 @@ impl Player {
         let talk = Talk::new(plan, number)?;
         // Spread over a step's time, so that not all send at once.
         let due_us = clock::now_us() + number as u64 * 7_919 % 50_000;
-        self.seen.began_ms = now_ms;
+        self.tried_ms = now_ms;
+        if self.seen.began_ms == 0 {
+            self.seen.began_ms = now_ms;
+        }
         self.connected =
             Some(Connected { talk, socket, said_ms: 0, heard_ms: now_ms, due_us, opened: false });
         Ok(())
