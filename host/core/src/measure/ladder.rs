@@ -230,6 +230,8 @@ fn grain(traits: &Traits) -> Grain {
 fn consider(measure: Measure, view: &View, allowed_pps: u32, asked_again: bool) -> Climb {
     let Traits { syn_percent, opening_percent, unproven_percent, few_percent, few_networks_percent, .. } =
         view.traits;
+    // Forged sources tell nothing by their networks, and newcomers would have to share theirs.
+    let few_networks = if view.bots { few_networks_percent } else { 0 };
     let crowd = view.rates.crowd;
     let reach = view.rates.reach.max(view.rates.reach_sustained);
     let over = if crowd > u64::from(allowed_pps) / 2 {
@@ -250,18 +252,15 @@ fn consider(measure: Measure, view: &View, allowed_pps: u32, asked_again: bool) 
             measure,
             format!("{over}; {opening_percent} % are first words as newcomers send").into(),
         ),
-        (Measure::BucketLimit, _) if few_percent.max(few_networks_percent) < FEW_PERCENT => Climb::Pass(
+        (Measure::BucketLimit, _) if few_percent < FEW_PERCENT && few_networks < FEW_PERCENT => Climb::Pass(
             measure,
-            format!(
-                "the 16 busiest sources send only {few_percent} % and the 16 busiest networks {few_networks_percent} %: \
-                 buckets would not tell them apart"
-            )
-            .into(),
+            format!("the 16 busiest sources send only {few_percent} %: buckets would not tell them apart")
+                .into(),
         ),
         (Measure::BucketLimit, _) => {
             let (what, percent) = match grain(&view.traits) {
                 Grain::Source => ("sources", few_percent),
-                Grain::Network => ("networks (/24, /48)", few_networks_percent),
+                Grain::Network => ("networks (/24, /48)", few_networks),
             };
             Climb::Take(measure, format!("{over}; 16 {what} send {percent} % of it").into())
         }
