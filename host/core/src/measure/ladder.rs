@@ -230,8 +230,10 @@ fn grain(traits: &Traits) -> Grain {
 fn consider(measure: Measure, view: &View, allowed_pps: u32, asked_again: bool) -> Climb {
     let Traits { syn_percent, opening_percent, unproven_percent, few_percent, few_networks_percent, .. } =
         view.traits;
-    // Forged sources tell nothing by their networks, and newcomers would have to share theirs.
-    let few_networks = if view.bots { few_networks_percent } else { 0 };
+    // Forged sources tell nothing by their networks, and newcomers would have to share theirs; over UDP what looks like clients
+    // may be forged.
+    let real = view.bots && view.transport == Transport::Tcp;
+    let few_networks = if real { few_networks_percent } else { 0 };
     let crowd = view.rates.crowd;
     let reach = view.rates.reach.max(view.rates.reach_sustained);
     let over = if crowd > u64::from(allowed_pps) / 2 {
