@@ -76,7 +76,7 @@ pub fn bot(n: u16) -> Ipv4Addr {
     }
 }
 
-/// Real attacker `n` of the many where hardly two share a /24: there are 128 of those.
+/// Real attacker `n` of the many, dealt out over 128 networks (/24) in turn.
 #[must_use]
 pub fn scattered_bot(n: u16) -> Ipv4Addr {
     Ipv4Addr::new(198, 19, (n & 0x7f) as u8, (n >> 7) as u8 + 1)
